@@ -1,0 +1,108 @@
+"""What an engine is: tokens in, tokens out. Nothing here knows of edits, documents or editors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a prompt that is tokenized alone, so that its tokens can be cached.
+
+    `special` text is one control token, such as `<|diff|>`; other text never yields a control token, so
+    a document that contains the characters `<|diff|>` cannot forge one.
+    """
+
+    text: str
+    special: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. `temperature` 0 is greedy; the same `seed` repeats the same text."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int = 0
+    max_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation.
+
+    `healed` is text that the first generated tokens must spell before they are free: the last, partial
+    word of what was typed, which must not be tokenized on its own (token healing). It comes back as part
+    of the generated text. Generation ends before the first of `stop` special tokens (their text), at end
+    of sequence, or after `sampling.max_tokens`.
+    """
+
+    prompt: tuple[Segment, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    healed: str = ""
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token.
+
+    `text` is what it adds to the decoded text: empty while a character is incomplete, and the literal
+    text of a special token (with `special` true) such as `<|diff|>`. `logprob` is the natural logarithm
+    of its probability under the model, before temperature and truncation.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    special: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model says of itself. `format` is the name of the Format that it was trained on, if known."""
+
+    name: str
+    architecture: str
+    context_length: int
+    vocabulary_size: int
+    parameters: int
+    size_bytes: int
+    format: str | None
+    metadata: Mapping[str, str]
+
+
+class CancelSignal(Protocol):
+    """Anything with `is_set`, such as `threading.Event`: when true, generation ends within one token."""
+
+    def is_set(self) -> bool:
+        """Whether the caller has lost interest."""
+        ...
+
+
+class Engine(Protocol):
+    """A loaded model. One generation at a time; a second caller waits."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself."""
+        ...
+
+    def tokenize(self, segments: Sequence[Segment]) -> tuple[int, ...]:
+        """Token ids of `segments`, each tokenized alone. Raises EngineError for an unknown special token."""
+        ...
+
+    def stream(self, request: Request, cancel: CancelSignal | None = None) -> Iterator[Token]:
+        """Generate. Prompt tokens shared with the call before are not read again.
+
+        Raises EngineError when the prompt does not fit the context, or the back end fails.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory. The engine cannot be used afterwards."""
+        ...

@@ -1,0 +1,1 @@
+"""Making the models that Linewise serves: corpora, LintSeq, tokenizers, training and export."""
