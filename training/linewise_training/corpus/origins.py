@@ -1,0 +1,163 @@
+"""Where code comes from: the standard library, installed packages and folders, each with its licence."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from linewise.errors import LinewiseError
+from linewise_training.corpus import licences
+
+LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT)([.\-_].*)?", re.IGNORECASE)
+
+_PLACES = """
+import json, platform, sysconfig
+paths = sysconfig.get_paths()
+print(json.dumps([platform.python_version(), paths["stdlib"], paths["purelib"], paths["platlib"]]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One body of code. `files` are relative to `folder`; `licence` is None where it is not known."""
+
+    name: str
+    version: str
+    licence: str | None
+    folder: Path
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python installation: its version, the folder of its standard library, those of its packages."""
+
+    version: str
+    stdlib: Path
+    site_packages: tuple[Path, ...]
+
+
+def interpreter(executable: str = sys.executable) -> Interpreter:
+    """Ask a Python executable where its code lies. Raises LinewiseError when it does not answer."""
+    try:
+        answer = subprocess.run(
+            [executable, "-I", "-c", _PLACES], capture_output=True, text=True, check=True, timeout=60
+        )
+        version, stdlib, purelib, platlib = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise LinewiseError(
+            f"cannot ask {executable!r} where its library is ({error}); name a Python executable"
+        ) from error
+    return Interpreter(version, Path(stdlib), tuple(dict.fromkeys((Path(purelib), Path(platlib)))))
+
+
+def standard_library(python: Interpreter) -> Origin:
+    """The standard library of `python`, under the PSF licence, without its packages and bundled wheels."""
+    skipped = {"site-packages", "dist-packages", "ensurepip"}
+    files = tuple(path for path in python_files(python.stdlib) if path.split("/", 1)[0] not in skipped)
+    return Origin("cpython", python.version, "PSF-2.0", python.stdlib, files)
+
+
+def packages(site_packages: Path, names: frozenset[str] = frozenset()) -> Iterator[Origin]:
+    """The packages installed in a folder, all or those `names` (normalised by PEP 503), ordered by name."""
+    found = {}
+    for distribution in metadata.distributions(path=[str(site_packages)]):
+        name = normalised(distribution.metadata["Name"] or "")
+        if name and (not names or name in names):
+            found[name] = distribution
+    for name in sorted(found):
+        distribution = found[name]
+        paths = sorted(str(path) for path in distribution.files or () if path.suffix == ".py")
+        inside = tuple(path for path in paths if not path.startswith(".."))
+        yield Origin(name, distribution.version, _package_licence(distribution), site_packages, inside)
+
+
+def normalised(name: str) -> str:
+    """A package's name as PEP 503 writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def folder(path: Path, licence: str | None = None) -> Origin:
+    """All Python under `path`; the licence is `licence`, or what the folder's licence file says."""
+    if not path.is_dir():
+        raise LinewiseError(f"there is no folder {str(path)!r}; name a folder of Python files")
+    if licence is None:
+        licence = LicenceFiles(path).of_folder(path)
+    if licence is None:
+        raise LinewiseError(f"no licence file in {str(path)!r} is recognised; name it with --licence SPDX")
+    return Origin(path.resolve().name, "", licence, path, tuple(python_files(path)))
+
+
+def python_files(root: Path) -> Iterator[str]:
+    """Paths of the .py files under `root`, relative to it with "/", in order; links are not followed."""
+    for parent, folders, names in os.walk(root):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
+        for name in sorted(names):
+            if name.endswith(".py"):
+                yield Path(parent, name).relative_to(root).as_posix()
+
+
+class LicenceFiles:
+    """Finds the licence file nearest to a source file, so that bundled code keeps its own licence."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[Path, str | None] = {}
+
+    def of_folder(self, path: Path) -> str | None:
+        """Licence that the licence files directly in `path` state, or None."""
+        if path not in self._known:
+            self._known[path] = self._read(path)
+        return self._known[path]
+
+    def above(self, relative: str) -> str | None:
+        """Licence of the nearest folder between the file `relative` and the root (excluded), or None."""
+        for parent in list(Path(relative).parents)[:-1]:
+            licence = self.of_folder(self._root / parent)
+            if licence is not None:
+                return licence
+        return None
+
+    def _read(self, path: Path) -> str | None:
+        found = set()
+        try:
+            names = sorted(entry.name for entry in os.scandir(path) if entry.is_file())
+        except OSError:
+            return None
+        for name in names:
+            if LICENCE_FILE.fullmatch(name) and not name.endswith(".py"):
+                text = (path / name).read_text(encoding="utf-8", errors="replace")
+                licence = licences.from_text(text)
+                if licence is not None:
+                    found.add(licence)
+        return " AND ".join(sorted(found)) or None
+
+
+def _package_licence(distribution: metadata.Distribution) -> str | None:
+    """Licence of an installed package: the expression, the classifiers, the free-form field, the file."""
+    fields = distribution.metadata
+    expression = fields.get("License-Expression")
+    if expression:
+        return str(expression)
+    classifiers = [str(c) for c in fields.get_all("Classifier") or [] if c.startswith("License ::")]
+    stated = licences.from_name(fields.get("License") or "") or licences.from_classifiers(classifiers)
+    if stated is None and (licences.from_classifiers(classifiers[:1]) is None and classifiers):
+        return None  # it names a licence, and not one that is known to be permissive
+    if stated not in (None, licences.UNSPECIFIED_BSD):
+        return stated
+    texts = [
+        licences.from_text(text)
+        for path in distribution.files or ()
+        if ".dist-info" in path.parts[0] and LICENCE_FILE.fullmatch(path.name)
+        for text in [distribution.read_text("/".join(path.parts[1:]))]
+        if text
+    ]
+    known = sorted({text for text in texts if text})
+    return " AND ".join(known) or stated

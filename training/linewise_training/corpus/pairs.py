@@ -1,0 +1,114 @@
+"""Instruction pairs: what a short, self-contained function or class is for, and its source.
+
+The instruction is the first sentence of the docstring, and the program is the function without its
+docstrings, below the standard library imports that it needs. Left out: methods, what uses other names of its
+module or packages outside the standard library, and what is longer than 60 lines.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from linewise_training.corpus.functions import (
+    free_names,
+    indented_by_four,
+    module_imports,
+    with_imports,
+    without_docstring,
+)
+from linewise_training.corpus.harvest import SourceFile
+
+MIN_LINES, MAX_LINES = 3, 60
+MIN_WORDS, MAX_INSTRUCTION = 3, 240
+
+_STDLIB = frozenset(sys.stdlib_module_names) - {"__future__", "__main__"}
+_ROLE = re.compile(r":[a-zA-Z:]+:`~?\.?([^`<]+?)(?:\s*<[^`]*>)?`")
+_LINK = re.compile(r"`([^`<]+?)\s*<[^`]*>`_+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!cf\.)(?<!vs\.)\s+(?=[A-Z\"'`(\[])")
+_SECTION = re.compile(
+    r"^\s*([:@>.|+\-=*#\[]|(args|arguments|parameters|params|returns?|raises|yields|usage)\s*:)", re.I
+)
+_USELESS = re.compile(
+    r"\b(deprecated|internal|private|xxx|todo|fixme|stub|placeholder|this (patch|class|method|module))\b|https?://"
+    r"|^(see|same as|like|alias|wrapper|helper|test|override|legacy)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An instruction and a program that answers it, with where the program is from."""
+
+    instruction: str
+    program: str
+    path: str
+    origin: str
+    licence: str
+
+
+def first_sentence(docstring: str) -> str | None:
+    """The first sentence of a docstring as an instruction, its markup taken off; None if it is of no use."""
+    lines: list[str] = []
+    for line in docstring.strip().split("\n"):
+        if not line.strip() or _SECTION.match(line):
+            break
+        lines.append(line.strip())
+    text = " ".join(lines)
+    text = _LINK.sub(r"\1", _ROLE.sub(r"\1", text))
+    text = re.sub(r"`+([^`]*)`+", r"\1", text).replace("**", "")
+    text = _SENTENCE_END.split(" ".join(text.split()), maxsplit=1)[0].strip()
+    text = text.rstrip(" :;-")
+    if len(text.split()) < MIN_WORDS or len(text) > MAX_INSTRUCTION:
+        return None
+    if not text.isascii() or not text[0].isalpha() or _USELESS.search(text):
+        return None
+    return text
+
+
+def function_pairs(file: SourceFile, tree: ast.Module) -> Iterator[Pair]:
+    """Pairs from the top-level functions and classes of `file`, whose syntax tree is `tree`."""
+    imports = module_imports(tree, _STDLIB)
+    lines = file.text.split("\n")
+    for node in tree.body:
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        docstring = ast.get_docstring(node)
+        instruction = first_sentence(docstring) if docstring else None
+        if instruction is None or not _does_something(node):
+            continue
+        start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
+        program = tidy("\n".join(lines[start : node.end_lineno]), imports)
+        if program is not None:
+            yield Pair(instruction, program, file.path, file.origin, file.licence)
+
+
+def tidy(source: str, imports: dict[str, str]) -> str | None:
+    """`source` as the program of a pair, or None when it is not self-contained, too short or too long."""
+    bare = without_docstring(source)
+    bare = indented_by_four(bare) if bare is not None else None
+    names = free_names(bare) if bare is not None else None
+    if bare is None or names is None:
+        return None
+    program = with_imports(bare.strip("\n"), names, imports)
+    if program is None or not MIN_LINES <= program.count("\n") + 1 <= MAX_LINES:
+        return None
+    return program
+
+
+def _does_something(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether more follows the docstring than a `pass`, an `...` or a `raise NotImplementedError`."""
+    if not isinstance(node, ast.ClassDef):
+        arguments = [*node.args.posonlyargs, *node.args.args]
+        if arguments and arguments[0].arg in ("self", "cls"):
+            return False  # a method put outside its class
+    body = node.body[1:]
+    if len(body) != 1:
+        return bool(body)
+    only = body[0]
+    return not isinstance(only, (ast.Pass, ast.Raise)) and not (
+        isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant)
+    )

@@ -1,0 +1,136 @@
+"""Read published problem sets: MBPP and LeetCode as instruction pairs, and any benchmark as text to keep out.
+
+Of MBPP only problems 601 to 974 are ever training material: 11 to 510 are the benchmark, 511 to 600 are for
+validation, 1 to 10 are few-shot prompts.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import gzip
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from linewise.errors import LinewiseError
+from linewise_training.corpus.functions import free_names
+from linewise_training.corpus.harvest import parsed
+from linewise_training.corpus.pairs import Pair, tidy
+
+MBPP_TRAINING = range(601, 975)
+MBPP_BENCHMARK = range(11, 511)
+MAX_QUERY = 400
+
+_STAR = re.compile(r"^from (\w+) import \*", re.MULTILINE)
+# What LeetCode solutions may star-import; a module is imported here only to list its names.
+_STAR_MODULES = frozenset(
+    ["typing", "functools", "collections", "itertools", "heapq", "bisect", "string", "operator", "math"]
+)
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file, gzipped if its name ends in .gz. Raises LinewiseError naming a bad line."""
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as stream
+        ):
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise LinewiseError(
+                            f"{path}:{number}: not a JSON object; give a JSONL file of problems"
+                        )
+                    yield row
+    except (OSError, EOFError, ValueError) as error:
+        raise LinewiseError(f"cannot read {str(path)!r} as JSONL ({error}); give a complete file") from error
+
+
+def mbpp_pairs(path: Path) -> Iterator[Pair | None]:
+    """Pairs of MBPP's training problems (ids 601 to 974); None for one whose program cannot be used."""
+    for row in rows(path):
+        if _mbpp_number(row) not in MBPP_TRAINING:
+            continue
+        solution = row["canonical_solution"] or ""
+        source = f"{row['prompt']}{solution}".strip("\n")
+        program = tidy(source, {})
+        instruction = " ".join(row["description"].split())
+        yield Pair(instruction, program, row["task_id"], "mbpp", "CC-BY-4.0") if program else None
+
+
+def leetcode_pairs(path: Path) -> Iterator[Pair | None]:
+    """Pairs of LeetCode problems with the imports each solution needs; None for one that cannot be used."""
+    for row in rows(path):
+        completion = row["completion"].strip("\n")
+        names = free_names(completion)
+        if names is None:
+            yield None
+            continue
+        classes = _helper_classes(row["prompt"], names)
+        program = tidy("\n\n".join([*classes, completion]), _prompt_imports(row["prompt"]))
+        instruction = _query_head(row["query"])
+        if program is None or not instruction:
+            yield None
+        else:
+            yield Pair(instruction, program, row["task_id"], "leetcode", "MIT")
+
+
+def benchmark_items(path: Path) -> Iterator[str]:
+    """Text of each evaluation problem of a benchmark file: prompt and solution. Of MBPP, ids 11 to 510."""
+    for row in rows(path):
+        number = _mbpp_number(row)
+        if number is not None and number not in MBPP_BENCHMARK:
+            continue
+        if not isinstance(row.get("prompt"), str):
+            raise LinewiseError(f"{str(path)!r} has a row without a prompt; give a benchmark in JSONL form")
+        yield row["prompt"] + (row.get("canonical_solution") or "")
+
+
+def _mbpp_number(row: dict[str, Any]) -> int | None:
+    match = re.fullmatch(r"MBPP/(\d+)", str(row.get("task_id", "")))
+    return int(match.group(1)) if match else None
+
+
+def _prompt_imports(prompt: str) -> dict[str, str]:
+    """Import statement of each name that the prompt of a LeetCode problem brings; the last one wins."""
+    found: dict[str, str] = {"inf": "from math import inf"}
+    for module in _STAR.findall(prompt):
+        if module in _STAR_MODULES:
+            contents = importlib.import_module(module)
+            public = getattr(contents, "__all__", [n for n in vars(contents) if not n.startswith("_")])
+            for name in public:
+                if not hasattr(builtins, name):
+                    found[name] = f"from {module} import {name}"
+    found.update({"math": "import math", "datetime": "import datetime"})
+    return found
+
+
+def _helper_classes(prompt: str, names: frozenset[str]) -> list[str]:
+    """Source of the classes and functions of `prompt` that a solution uses by name."""
+    tree = parsed(prompt)
+    lines = prompt.split("\n")
+    return [
+        "\n".join(lines[node.lineno - 1 : node.end_lineno])
+        for node in (tree.body if tree else ())
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name in names
+    ]
+
+
+def _query_head(query: str) -> str:
+    """The first paragraphs of a problem text, up to 400 characters and always whole sentences."""
+    text = query.replace("\xa0", " ").split("Please complete the following")[0]
+    text = re.split(r"\n\s*(?:Example|Constraints|Note|Follow[- ]up)\b", text)[0]
+    sentences = re.split(r"(?<=[.!?:])\s+|\n+", text.strip())
+    head = ""
+    for sentence in sentences:
+        longer = " ".join(f"{head} {sentence}".split())
+        if len(longer) > MAX_QUERY:
+            break
+        head = longer
+    return head
