@@ -22,7 +22,7 @@ from linewise_training.corpus.functions import (
 )
 from linewise_training.corpus.harvest import SourceFile
 
-MIN_LINES, MAX_LINES = 3, 60
+MIN_LINES, MAX_LINES = 2, 60
 MIN_WORDS, MAX_INSTRUCTION = 3, 240
 
 _STDLIB = frozenset(sys.stdlib_module_names) - {"__future__", "__main__"}

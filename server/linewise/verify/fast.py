@@ -1,0 +1,137 @@
+"""The fast verifier: what the compiler rejects, and the pyflakes messages that are errors at run time.
+
+Covers: syntax errors, null bytes, unknown or contradicted encoding declarations, lone surrogates, nesting
+too deep to compile; undefined names and the like (the table below). Pyflakes messages that are style (unused
+imports and variables) or opinion (comparison with a literal) are left out, and so is `RedefinedWhileUnused`,
+which pylint calls an error for functions only. It does not follow types, attributes or order of assignment:
+that is what pylint is for.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import threading
+import tokenize
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+from pyflakes import checker, messages
+
+from linewise.verify.protocol import Problem
+
+SYNTAX_ERROR = "syntax-error"
+
+# The pyflakes messages that count, by class, with the code that each one gets here. A message that this
+# version of pyflakes does not have is simply never seen.
+_SERIOUS = {
+    "UndefinedName": "undefined-name",
+    "UndefinedLocal": "undefined-local",
+    "UndefinedExport": "undefined-export",
+    "DuplicateArgument": "duplicate-argument",
+    "ImportStarNotPermitted": "star-import-in-function",
+    "LateFutureImport": "late-future-import",
+    "FutureFeatureNotDefined": "unknown-future-feature",
+    "ReturnOutsideFunction": "return-outside-function",
+    "YieldOutsideFunction": "yield-outside-function",
+    "ContinueOutsideLoop": "continue-outside-loop",
+    "BreakOutsideLoop": "break-outside-loop",
+    "DefaultExceptNotLast": "default-except-not-last",
+    "TwoStarredExpressions": "two-starred-expressions",
+    "TooManyExpressionsInStarredAssignment": "too-many-starred-targets",
+    "ForwardAnnotationSyntaxError": "annotation-syntax-error",
+    "RaiseNotImplemented": "raise-not-implemented",
+    "InvalidPrintSyntax": "print-with-shift",
+    "StringDotFormatMissingArgument": "format-missing-argument",
+    "StringDotFormatMixingAutomatic": "format-mixed-numbering",
+    "StringDotFormatInvalidFormat": "format-invalid",
+    "PercentFormatInvalidFormat": "percent-format-invalid",
+    "PercentFormatMixedPositionalAndNamed": "percent-format-mixed",
+    "PercentFormatUnsupportedFormatCharacter": "percent-format-unsupported",
+    "PercentFormatPositionalCountMismatch": "percent-format-count",
+    "PercentFormatMissingArgument": "percent-format-missing-argument",
+    "PercentFormatExpectedMapping": "percent-format-expected-mapping",
+    "PercentFormatExpectedSequence": "percent-format-expected-sequence",
+    "PercentFormatStarRequiresSequence": "percent-format-star",
+}
+_CODES = {cls: _SERIOUS[name] for name, cls in vars(messages).items() if name in _SERIOUS}
+
+_COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=]")
+# The state of `warnings` belongs to the whole program, so only one thread at a time may change it.
+_WARNINGS_LOCK = threading.Lock()
+
+
+class FastVerifier:
+    """Compiles a source and runs pyflakes on it. Safe to use from any thread."""
+
+    @property
+    def name(self) -> str:
+        """The name that configuration and reports use."""
+        return "fast"
+
+    def problems(self, sources: Sequence[str]) -> list[tuple[Problem, ...]]:
+        """The problems of each source, in order of place. Never raises for bad source text."""
+        return [self._one(source) for source in sources]
+
+    def _one(self, source: str) -> tuple[Problem, ...]:
+        try:
+            _check_encoding(source)
+            with _WARNINGS_LOCK, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                tree = ast.parse(source, "<source>")
+                # Some syntax errors (a `return` outside a function) are found after parsing only.
+                compile(tree, "<source>", "exec", dont_inherit=True)
+        except SyntaxError as error:
+            return (_syntax_problem(error, source),)
+        except ValueError as error:
+            # Null bytes (before Python 3.12) and lone surrogates.
+            return (Problem(_bad_character_line(source), 0, SYNTAX_ERROR, str(error)),)
+        except (RecursionError, MemoryError):
+            return (Problem(0, 0, SYNTAX_ERROR, "the code is nested too deeply to compile"),)
+        return self._pyflakes(tree)
+
+    def _pyflakes(self, tree: ast.Module) -> tuple[Problem, ...]:
+        try:
+            found: list[Any] = checker.Checker(tree, filename="<source>").messages
+        except RecursionError:
+            return (Problem(0, 0, "nested-too-deeply", "the code is nested too deeply to check"),)
+        return tuple(
+            sorted(
+                Problem(max(0, m.lineno - 1), m.col, _CODES[type(m)], str(m.message % m.message_args))
+                for m in found
+                if type(m) in _CODES
+            )
+        )
+
+
+def _check_encoding(source: str) -> None:
+    """Raise SyntaxError or ValueError when the source's own encoding declaration forbids saving it."""
+    if "coding" not in source[:400]:
+        return
+    head = source.split("\n", 2)[:2]
+    for row, line in enumerate(head):
+        if _COOKIE.match(line):
+            try:
+                encoding, _ = tokenize.detect_encoding(BytesIO(line.encode("utf-8") + b"\n").readline)
+                source.encode(encoding)
+            except (SyntaxError, UnicodeEncodeError) as error:
+                reason = getattr(error, "reason", None) or str(error)
+                raise SyntaxError(f"encoding declaration: {reason}", ("<source>", row + 1, 1, line)) from error
+            return
+        if line.strip() and not line.lstrip().startswith("#"):
+            return
+
+
+def _syntax_problem(error: SyntaxError, source: str) -> Problem:
+    last = source.count("\n")
+    line = min(max(0, (error.lineno or 1) - 1), last)
+    return Problem(line, max(0, (error.offset or 1) - 1), SYNTAX_ERROR, error.msg or "invalid syntax")
+
+
+def _bad_character_line(source: str) -> int:
+    for at, character in enumerate(source):
+        if character == "\0" or 0xD800 <= ord(character) <= 0xDFFF:
+            return source.count("\n", 0, at)
+    return 0

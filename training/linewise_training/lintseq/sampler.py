@@ -1,0 +1,150 @@
+"""LintSeq's backward walk over one program, as a generator that yields the states it wants linted.
+
+From the LintSeq paper (Piterbarg et al., 2024, section 3): delete a line chosen uniformly at random, and the
+indented block under it if it opens one; lint; delete every line that the new errors name, with its block;
+repeat until the state is clean; go on from there until nothing is left. Read backward, the clean states are
+a way to write the program so that no step brings an error. Errors that the program itself has are expected.
+
+Two points the paper leaves open. Blank lines are not drawn: each goes with the line that it leads to, since
+an edit that writes a blank line says nothing. Where a syntax error's message names the header whose block is
+missing, that header is the line at fault (the paper's code does the same).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Generator, Sequence
+from typing import TypeAlias
+
+from linewise.edits import Edit, Hunk, Lines
+from linewise.verify import SYNTAX_CODES, Problem, blamed_line
+from linewise_training.lintseq.errors import UnusableProgramError
+
+# The lines of the program that a state keeps, by their 0-based number in the program, ascending.
+State: TypeAlias = tuple[int, ...]
+Walk: TypeAlias = Generator[State, tuple[Problem, ...], tuple[State, ...]]
+
+
+def walk(lines: Lines, rng: random.Random) -> Walk:
+    """Yield states to be linted, take their problems, return the clean states from empty to whole.
+
+    Raises UnusableProgramError when the program itself has a syntax error.
+    """
+    whole = tuple(range(len(lines)))
+    own = yield whole
+    for problem in own:
+        if problem.code in SYNTAX_CODES:
+            raise UnusableProgramError(f"line {problem.line + 1}: {problem.message}")
+    expected = Counter(_key(problem, whole) for problem in own)
+    blocks = indented_blocks(lines)
+    leads = leading_blanks(lines)
+
+    state = whole
+    clean = [whole]
+    while state:
+        drawn = [line for line in state if lines[line].strip()]
+        if not drawn:
+            clean.append(())
+            break
+        faulty = [rng.choice(drawn)]
+        while faulty:
+            gone = {member for line in faulty for member in (line, *blocks[line])}
+            gone.update(blank for line in gone.copy() for blank in leads[line])
+            state = tuple(line for line in state if line not in gone)
+            if not state:
+                break
+            problems = yield state
+            faulty = [_line_at_fault(p, state) for p in _unexpected(problems, state, expected)]
+        clean.append(state)
+    return tuple(reversed(clean))
+
+
+def edits(lines: Lines, states: Sequence[State]) -> tuple[Edit, ...]:
+    """The insertion-only edits that lead through `states`, each a superset of the one before."""
+    return tuple(
+        insertions(lines, before, after) for before, after in zip(states, states[1:], strict=False)
+    )
+
+
+def insertions(lines: Lines, before: State, after: State) -> Edit:
+    """The edit that adds the lines that `after` has and `before` lacks."""
+    # A general diff may delete and insert again where lines repeat; what was inserted is known here.
+    kept = frozenset(before)
+    hunks: list[Hunk] = []
+    added: list[str] = []
+    seen = 0
+    for line in after:
+        if line in kept:
+            if added:
+                hunks.append(Hunk(seen, (), tuple(added)))
+                added = []
+            seen += 1
+        else:
+            added.append(lines[line])
+    if added:
+        hunks.append(Hunk(seen, (), tuple(added)))
+    return Edit(tuple(hunks))
+
+
+def indented_blocks(lines: Sequence[str]) -> tuple[range, ...]:
+    """For each line the lines of the block that it opens: those below it that are indented deeper.
+
+    A blank line counts as indented like the line above it.
+    """
+    indents: list[int] = []
+    for line in lines:
+        if line.strip():
+            indents.append(len(line.expandtabs(8)) - len(line.expandtabs(8).lstrip()))
+        else:
+            indents.append(indents[-1] if indents else 0)
+    blocks = []
+    for at, indent in enumerate(indents):
+        end = at + 1
+        if lines[at].strip():
+            while end < len(lines) and indents[end] > indent:
+                end += 1
+        blocks.append(range(at + 1, end))
+    return tuple(blocks)
+
+
+def leading_blanks(lines: Sequence[str]) -> tuple[range, ...]:
+    """For each line that is not blank the blank lines directly above it; the last has those below, too."""
+    leads = [range(0)] * len(lines)
+    start = 0
+    last = None
+    for at, line in enumerate(lines):
+        if line.strip():
+            leads[at] = range(start, at)
+            start = at + 1
+            last = at
+    if last is not None and start < len(lines):
+        leads[last] = range(leads[last].start, len(lines))
+    return tuple(leads)
+
+
+def _key(problem: Problem, state: State) -> tuple[int, str]:
+    return (_program_line(problem.line, state), problem.code)
+
+
+def _unexpected(
+    problems: Sequence[Problem], state: State, expected: Counter[tuple[int, str]]
+) -> list[Problem]:
+    left = expected.copy()
+    fresh = []
+    for problem in problems:
+        key = _key(problem, state)
+        if left[key]:
+            left[key] -= 1
+        else:
+            fresh.append(problem)
+    return fresh
+
+
+def _line_at_fault(problem: Problem, state: State) -> int:
+    return _program_line(blamed_line(problem), state)
+
+
+def _program_line(line: int, state: State) -> int:
+    # The parser reports an unexpected end of file on the line after the last one.
+    return state[min(max(line, 0), len(state) - 1)]
