@@ -22,6 +22,7 @@ def get_verifier(name: str) -> Verifier:
     """The verifier called `name`: "pylint" or "fast". Raises LinewiseError for another name."""
     if name == "pylint":
         from linewise.verify.pylint_verifier import PylintVerifier
+
         return PylintVerifier()
     if name == "fast":
         return FastVerifier()

@@ -54,11 +54,11 @@ def new_problems(
         return ()
     alignment = _Alignment.of(before_lines, after_lines)
     broken = [problem for problem in before if problem.code in SYNTAX_CODES]
-    kept: Counter[tuple[int, str, str]] = Counter()
+    kept: Counter[tuple[int, tuple[str, str]]] = Counter()
     removed: Counter[tuple[str, str]] = Counter()
     for problem in before:
         if problem.line in alignment.forward:
-            kept[problem.line, problem.code, _plain(problem.message)] += 1
+            kept[problem.line, (problem.code, _plain(problem.message))] += 1
         else:
             removed[problem.code, _plain(problem.message)] += 1
 
@@ -66,11 +66,13 @@ def new_problems(
     for problem in after:
         key = (problem.code, _plain(problem.message))
         origin = alignment.backward.get(problem.line)
-        if origin is not None and kept[(origin, *key)]:
-            kept[(origin, *key)] -= 1
+        if origin is not None and kept[origin, key]:
+            kept[origin, key] -= 1
         elif origin is None and removed[key]:
             removed[key] -= 1
-        elif not (broken and origin is not None and _was_hidden(problem, origin, broken, alignment, after_lines)):
+        elif not (
+            broken and origin is not None and _was_hidden(problem, origin, broken, alignment, after_lines)
+        ):
             fresh.append(problem)
     return tuple(fresh)
 

@@ -118,7 +118,9 @@ def _check_encoding(source: str) -> None:
                 source.encode(encoding)
             except (SyntaxError, UnicodeEncodeError) as error:
                 reason = getattr(error, "reason", None) or str(error)
-                raise SyntaxError(f"encoding declaration: {reason}", ("<source>", row + 1, 1, line)) from error
+                raise SyntaxError(
+                    f"encoding declaration: {reason}", ("<source>", row + 1, 1, line)
+                ) from error
             return
         if line.strip() and not line.lstrip().startswith("#"):
             return

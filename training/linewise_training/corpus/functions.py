@@ -40,10 +40,12 @@ def without_docstring(source: str) -> str | None:
         instead = " " * first.col_offset + "pass" if len(node.body) == 1 else None
         cuts.append((first.lineno - 1, first.end_lineno, instead))
     for start, end, instead in sorted(cuts, reverse=True):
-        if instead is None:
-            while end < len(lines) and not lines[end].strip():
-                end += 1
-        lines[start:end] = [instead] if instead is not None else []
+        if instead is not None:
+            lines[start:end] = [instead]
+            continue
+        del lines[start:end]
+        while start < len(lines) and not lines[start].strip():
+            del lines[start]
     return "\n".join(lines)
 
 
@@ -53,45 +55,57 @@ def indented_by_four(source: str) -> str | None:
     Continuation lines move with the line that they continue; lines inside strings stay as they are.
     """
     source = source.expandtabs(4)
-    lines = source.split("\n")
-    result = list(lines)
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (tokenize.TokenError, SyntaxError):
         return None
+    moves = _moves(tokens)
+    fixed = _rows_inside_strings(tokens)
+    out = []
+    for row, line in enumerate(source.split("\n")):
+        if row in fixed:
+            out.append(line)
+            continue
+        width = len(line) - len(line.lstrip(" "))
+        out.append((" " * max(0, width + moves.get(row, 0)) + line[width:]).rstrip())
+    return "\n".join(out)
+
+
+def _moves(tokens: list[tokenize.TokenInfo]) -> dict[int, int]:
+    """By how many columns each 0-based row moves to the right."""
     depth, shift, fresh = 0, 0, True
-    inside_string: set[int] = set()
-    strings_open = 0
     moves: dict[int, int] = {}
     for token in tokens:
-        kind = tokenize.tok_name[token.type]
         row = token.start[0] - 1
-        if kind == "FSTRING_START":
-            strings_open += 1
-        elif kind == "FSTRING_END":
-            strings_open -= 1
-        if kind in ("STRING", "FSTRING_MIDDLE") or strings_open:
-            inside_string.update(range(row + 1, token.end[0]))
-        if kind == "INDENT":
+        if token.type == tokenize.INDENT:
             depth += 1
-        elif kind == "DEDENT":
+        elif token.type == tokenize.DEDENT:
             depth -= 1
-        elif kind == "NEWLINE":
+        elif token.type == tokenize.NEWLINE:
             fresh = True
-        elif kind == "COMMENT" and fresh:
+        elif token.type == tokenize.COMMENT:
             moves.setdefault(row, shift)
-        elif kind not in ("NL", "ENDMARKER"):
+        elif token.type not in (tokenize.NL, tokenize.ENDMARKER):
             if fresh:
                 shift = 4 * depth - token.start[1]
                 fresh = False
             moves.setdefault(row, shift)
-    for row, move in moves.items():
-        if row in inside_string:
-            continue
-        line = lines[row]
-        width = len(line) - len(line.lstrip(" "))
-        result[row] = " " * max(0, width + move) + line[width:]
-    return "\n".join(line if i in inside_string else line.rstrip() for i, line in enumerate(result))
+    return moves
+
+
+def _rows_inside_strings(tokens: list[tokenize.TokenInfo]) -> frozenset[int]:
+    """The 0-based rows that begin within a string. From Python 3.12 on an f-string is several tokens."""
+    rows: set[int] = set()
+    starts: list[int] = []
+    for token in tokens:
+        name = tokenize.tok_name[token.type]
+        if name.endswith("STRING_START"):
+            starts.append(token.start[0])
+        elif name.endswith("STRING_END"):
+            rows.update(range(starts.pop(), token.end[0]))
+        elif name == "STRING":
+            rows.update(range(token.start[0], token.end[0]))
+    return frozenset(rows)
 
 
 def free_names(source: str) -> frozenset[str] | None:
@@ -128,6 +142,53 @@ def module_imports(tree: ast.Module, allowed: frozenset[str]) -> dict[str, str]:
                 if alias.name != "*":
                     found[alias.asname or alias.name] = ast.unparse(ast.ImportFrom(node.module, [alias], 0))
     return found
+
+
+def module_definitions(text: str, tree: ast.Module) -> dict[str, tuple[int, str]]:
+    """Line number and source of each function, class and variable that a module defines once, at its top."""
+    lines = text.split("\n")
+    found: dict[str, tuple[int, str]] = {}
+    repeated: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            name, first = node.name, min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        elif (
+            isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
+        ):
+            name, first = node.targets[0].id, node.lineno
+        else:
+            continue
+        if name in found:
+            repeated.add(name)
+        found[name] = (node.lineno, "\n".join(lines[first - 1 : node.end_lineno]))
+    return {name: place for name, place in found.items() if name not in repeated}
+
+
+def with_definitions(
+    program: str,
+    line: int,
+    imports: dict[str, str],
+    definitions: dict[str, tuple[int, str]],
+    max_lines: int,
+) -> str | None:
+    """`program`, from `line` of a module, with the definitions of the module that it needs, in their order.
+
+    None when it needs more than `max_lines`, or a name that is neither defined nor in `imports`.
+    """
+    parts = {line: program}
+    names = free_names(program)
+    while names is not None:
+        missing = names - imports.keys()
+        if not missing:
+            return "\n\n".join(parts[at] for at in sorted(parts))
+        for name in missing:
+            if name not in definitions:
+                return None
+            parts[definitions[name][0]] = definitions[name][1]
+        if sum(part.count("\n") + 1 for part in parts.values()) > max_lines * 2:
+            return None
+        names = free_names("\n".join(parts[at] for at in sorted(parts)))
+    return None
 
 
 def with_imports(program: str, names: frozenset[str], imports: dict[str, str]) -> str | None:

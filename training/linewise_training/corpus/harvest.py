@@ -25,7 +25,8 @@ MAX_LINE = 400
 MAX_DIGIT_SHARE = 0.3
 
 _GENERATED = re.compile(
-    r"@generated|\b(auto-?|automatically )generated\b|\bgenerated (by|from|automatically)\b|do not (edit|modify)",
+    r"@generated|\b(auto-?|automatically )generated\b|\bgenerated (by|from|automatically)\b"
+    r"|do not (edit|modify)",
     re.IGNORECASE,
 )
 _TEST = re.compile(r"(^|/)(tests?|testing|_testing|idle_test)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$")
@@ -67,35 +68,35 @@ class Harvest:
             yield self._judge(origin, path, licence)
 
     def _judge(self, origin: Origin, path: str, licence: str | None) -> SourceFile | Skipped:
-        def skipped(reason: str) -> Skipped:
-            return Skipped(path, origin.name, reason)
+        file = self._read(origin, path, licence)
+        return Skipped(path, origin.name, file) if isinstance(file, str) else file
 
+    def _read(self, origin: Origin, path: str, licence: str | None) -> SourceFile | str:  # noqa: PLR0911
+        """The file, or the reason to leave it out: one return a reason."""
         if not self._tests and _TEST.search(path):
-            return skipped("test")
+            return "test"
         if licence is None or not _permits(licence):
-            return skipped("licence")
+            return "licence"
         try:
             text = Path(origin.folder, path).read_bytes().decode("utf-8-sig")
         except OSError:
-            return skipped("unreadable")
+            return "unreadable"
         except UnicodeDecodeError:
-            return skipped("not UTF-8")
+            return "not UTF-8"
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         reason = fault(text)
         if reason is not None:
-            return skipped(reason)
-        stated = licences.stated_in_head(text)
-        if stated is not None:
-            if not _permits(stated):
-                return skipped("licence")
-            licence = stated
+            return reason
+        stated = licences.stated_in_head(text) or licence
+        if not _permits(stated):
+            return "licence"
         digest = hashlib.sha256(text.encode("utf-8"))
         if digest.digest() in self._seen:
-            return skipped("duplicate")
+            return "duplicate"
         self._seen.add(digest.digest())
         if parsed(text) is None:
-            return skipped("does not parse")
-        return SourceFile(text, path, origin.name, origin.version, licence, digest.hexdigest())
+            return "does not parse"
+        return SourceFile(text, path, origin.name, origin.version, stated, digest.hexdigest())
 
 
 def fault(text: str) -> str | None:

@@ -67,8 +67,8 @@ _SPDX_BY_LOWER = {name.lower(): name for name in PERMISSIVE}
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 _HEADER_SPDX = re.compile(r"SPDX-License-Identifier:\s*([^\n]+)")
 _HEADER_COPYLEFT = re.compile(
-    r"GNU\s+(?:#\s*)?(?:Lesser\s+|Library\s+|Affero\s+)?General\s+(?:#\s*)?Public\s+(?:#\s*)?License"
-    r"|Mozilla\s+(?:#\s*)?Public\s+(?:#\s*)?License",
+    r"GNU\s+(?:#\s*)?(?:Lesser\s+|Library\s+|Affero\s+)?General\s+(?:#\s*)?Public\s+(?:#\s*)?Licen[cs]e"
+    r"|Mozilla\s+(?:#\s*)?Public\s+(?:#\s*)?Licen[cs]e",
     re.IGNORECASE,
 )
 
@@ -139,16 +139,20 @@ def from_classifiers(classifiers: list[str]) -> str | None:
 
     Several classifiers do not say whether one may choose, so they are joined with AND.
     """
-    found: list[str] = []
-    for classifier in classifiers:
-        parts = [part.strip() for part in classifier.split("::")]
-        if parts[0] != "License" or parts[-1] in ("License", "OSI Approved", "DFSG approved"):
-            continue
-        licence = _CLASSIFIERS.get(parts[-1].lower())
-        if licence is None:
-            return None
-        found.append(licence)
-    return " AND ".join(sorted(set(found))) or None
+    found = [_CLASSIFIERS.get(name) for name in _licence_names(classifiers)]
+    known = {licence for licence in found if licence is not None}
+    return " AND ".join(sorted(known)) if found and None not in found else None
+
+
+def names_a_licence(classifiers: list[str]) -> bool:
+    """Whether a package's trove classifiers name a licence at all, permissive or not."""
+    return bool(_licence_names(classifiers))
+
+
+def _licence_names(classifiers: list[str]) -> list[str]:
+    parts = [[part.strip().lower() for part in classifier.split("::")] for classifier in classifiers]
+    vague = ("license", "osi approved", "dfsg approved")
+    return [p[-1] for p in parts if p[0] == "license" and p[-1] not in vague]
 
 
 def from_text(text: str) -> str | None:
@@ -164,7 +168,7 @@ def from_text(text: str) -> str | None:
         ("gnu lesser general public license", "LGPL-2.1-or-later"),
         ("gnu library general public license", "LGPL-2.0-or-later"),
         ("gnu general public license", "GPL-2.0-or-later"),
-        ("mozilla public license", "MPL-2.0"),
+        ("mozilla public licen", "MPL-2.0"),
     ):
         if title in head:
             return licence
@@ -194,7 +198,7 @@ def from_text(text: str) -> str | None:
 
 
 def stated_in_head(source: str) -> str | None:
-    """Licence that a source file's first 4,000 characters state: an SPDX tag or a copyleft notice, or None."""
+    """Licence stated in a file's first 4,000 characters: its SPDX tag or a copyleft notice, or None."""
     head = source[:4000]
     tag = _HEADER_SPDX.search(head)
     if tag:

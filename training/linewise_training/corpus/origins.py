@@ -17,6 +17,9 @@ from linewise_training.corpus import licences
 
 LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT)([.\-_].*)?", re.IGNORECASE)
 
+UNKNOWN_LICENCE = "LicenseRef-Unknown"
+_COPIED_IN = frozenset(["_vendor", "_vendored", "vendor", "vendored", "third_party", "extern", "externals"])
+
 _PLACES = """
 import json, platform, sysconfig
 paths = sysconfig.get_paths()
@@ -118,11 +121,17 @@ class LicenceFiles:
         return self._known[path]
 
     def above(self, relative: str) -> str | None:
-        """Licence of the nearest folder between the file `relative` and the root (excluded), or None."""
+        """Licence of the nearest folder between the file `relative` and the root (excluded), or None.
+
+        Code that was copied in from another project, by its folder's name, and that has no licence file of
+        its own is under `UNKNOWN_LICENCE`: the licence of what surrounds it says nothing about it.
+        """
         for parent in list(Path(relative).parents)[:-1]:
             licence = self.of_folder(self._root / parent)
             if licence is not None:
                 return licence
+            if parent.name in _COPIED_IN:
+                return UNKNOWN_LICENCE
         return None
 
     def _read(self, path: Path) -> str | None:
@@ -143,13 +152,17 @@ class LicenceFiles:
 def _package_licence(distribution: metadata.Distribution) -> str | None:
     """Licence of an installed package: the expression, the classifiers, the free-form field, the file."""
     fields = distribution.metadata
-    expression = fields.get("License-Expression")
+    expression = fields["License-Expression"] if "License-Expression" in fields else ""
     if expression:
         return str(expression)
     classifiers = [str(c) for c in fields.get_all("Classifier") or [] if c.startswith("License ::")]
-    stated = licences.from_name(fields.get("License") or "") or licences.from_classifiers(classifiers)
-    if stated is None and (licences.from_classifiers(classifiers[:1]) is None and classifiers):
-        return None  # it names a licence, and not one that is known to be permissive
+    field = str(fields["License"] if "License" in fields else "").strip()
+    stated = licences.from_name(field) or licences.from_classifiers(classifiers)
+    # Some packages put the whole text into the field, others nothing that says which licence it is. Where
+    # a licence is named that is not known to be permissive, the text must not be asked for a better answer.
+    names_one = "\n" not in field and field.lower() not in ("", "unknown", "dual license")
+    if stated is None and (names_one or licences.names_a_licence(classifiers)):
+        return None
     if stated not in (None, licences.UNSPECIFIED_BSD):
         return stated
     texts = [

@@ -1,8 +1,8 @@
 """Instruction pairs: what a short, self-contained function or class is for, and its source.
 
 The instruction is the first sentence of the docstring, and the program is the function without its
-docstrings, below the standard library imports that it needs. Left out: methods, what uses other names of its
-module or packages outside the standard library, and what is longer than 60 lines.
+docstrings, below the imports (standard library and numpy) and the definitions of its module that it needs.
+Left out: methods alone, what needs other packages, and what is longer than 60 lines with all that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from linewise_training.corpus.functions import (
     free_names,
     indented_by_four,
+    module_definitions,
     module_imports,
+    with_definitions,
     with_imports,
     without_docstring,
 )
@@ -25,7 +27,7 @@ from linewise_training.corpus.harvest import SourceFile
 MIN_LINES, MAX_LINES = 2, 60
 MIN_WORDS, MAX_INSTRUCTION = 3, 240
 
-_STDLIB = frozenset(sys.stdlib_module_names) - {"__future__", "__main__"}
+_IMPORTABLE = (frozenset(sys.stdlib_module_names) - {"__future__", "__main__"}) | {"numpy"}
 _ROLE = re.compile(r":[a-zA-Z:]+:`~?\.?([^`<]+?)(?:\s*<[^`]*>)?`")
 _LINK = re.compile(r"`([^`<]+?)\s*<[^`]*>`_+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!cf\.)(?<!vs\.)\s+(?=[A-Z\"'`(\[])")
@@ -71,8 +73,8 @@ def first_sentence(docstring: str) -> str | None:
 
 def function_pairs(file: SourceFile, tree: ast.Module) -> Iterator[Pair]:
     """Pairs from the top-level functions and classes of `file`, whose syntax tree is `tree`."""
-    imports = module_imports(tree, _STDLIB)
-    lines = file.text.split("\n")
+    imports = module_imports(tree, _IMPORTABLE)
+    definitions = module_definitions(file.text, tree)
     for node in tree.body:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             continue
@@ -80,8 +82,9 @@ def function_pairs(file: SourceFile, tree: ast.Module) -> Iterator[Pair]:
         instruction = first_sentence(docstring) if docstring else None
         if instruction is None or not _does_something(node):
             continue
-        start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
-        program = tidy("\n".join(lines[start : node.end_lineno]), imports)
+        line, source = definitions.get(node.name, (0, ""))
+        whole = with_definitions(source, line, imports, definitions, MAX_LINES) if source else None
+        program = tidy(whole, imports) if whole is not None else None
         if program is not None:
             yield Pair(instruction, program, file.path, file.origin, file.licence)
 

@@ -33,7 +33,7 @@ _STAR_MODULES = frozenset(
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file, gzipped if its name ends in .gz. Raises LinewiseError naming a bad line."""
+    """The objects of a JSONL file, gzipped if its name ends in .gz. Raises LinewiseError."""
     try:
         with (
             gzip.open(path, "rt", encoding="utf-8")

@@ -51,7 +51,9 @@ class _Source:
 
 @click.command("lintseq")
 @click.option("--in", "source", type=_PATH, required=True, help='JSONL of {"instruction", "program"}.')
-@click.option("--out", type=_PATH, required=True, help="JSONL to write; skipped lines go to OUT.skipped.jsonl.")
+@click.option(
+    "--out", type=_PATH, required=True, help="JSONL to write; skipped lines go to OUT.skipped.jsonl."
+)
 @click.option("--samples", type=click.IntRange(min=1), default=5, show_default=True, help="Per program.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same file.")
 @click.option("--linter", type=click.Choice(["pylint", "fast"]), default="pylint", show_default=True)
@@ -92,11 +94,10 @@ def lintseq_command(
         "skipped": reader.skipped,
         "seconds": round(seconds, 3),
     }
-    click.echo(
-        json.dumps(counts)
-        if as_json
-        else f"{sequences} sequences of {reader.programs} programs in {seconds:.1f} s, {reader.skipped} skipped"
+    plain = (
+        f"{sequences} sequences of {reader.programs} programs in {seconds:.1f} s; {reader.skipped} skipped"
     )
+    click.echo(json.dumps(counts) if as_json else plain)
 
 
 def _line(result: Sampled, instruction: str, program: str) -> str:

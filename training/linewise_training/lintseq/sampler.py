@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 from linewise.edits import Edit, Hunk, Lines
@@ -62,9 +63,7 @@ def walk(lines: Lines, rng: random.Random) -> Walk:
 
 def edits(lines: Lines, states: Sequence[State]) -> tuple[Edit, ...]:
     """The insertion-only edits that lead through `states`, each a superset of the one before."""
-    return tuple(
-        insertions(lines, before, after) for before, after in zip(states, states[1:], strict=False)
-    )
+    return tuple(insertions(lines, before, after) for before, after in pairwise(states))
 
 
 def insertions(lines: Lines, before: State, after: State) -> Edit:
