@@ -1,0 +1,158 @@
+"""The open documents: what the editor says of their text becomes changes of assistant Documents.
+
+Used on the event loop's thread only; the `Document` inside is what other threads may use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from urllib.parse import unquote, urlsplit
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+
+from linewise.assistant.document import Document, Landing
+from linewise.edits import PositionEncoding, PositionMap, hunk_to_range, join_lines
+from linewise.errors import LinewiseError
+from linewise.formats.protocol import Cursor
+from linewise.lsp.generation import Cancel
+
+logger = logging.getLogger(__name__)
+
+
+class UnknownDocumentError(LinewiseError):
+    """A request names a document that the editor has not opened."""
+
+
+class OpenDocument:
+    """One document that the editor has open, at the version that it last told."""
+
+    def __init__(self, item: types.TextDocumentItem, encoding: PositionEncoding) -> None:
+        self.uri = item.uri
+        self.version = item.version
+        self.is_open = True
+        self.document = Document(_path_of(item.uri), item.text)
+        self.running: set[Cancel] = set()
+        """What generates for this document; all of it ends when the document closes."""
+        self._encoding = encoding
+        self._positions: tuple[int, str, PositionMap] | None = None
+        self._changed = asyncio.Event()
+
+    def change(self, changes: Sequence[types.TextDocumentContentChangeEvent], version: int) -> None:
+        """The editor's text changed. Raises EditError when it cannot be the text that is known here."""
+        text, positions = self._text(), self._map()
+        offsets: list[tuple[int, int, str]] = []
+        for change in changes:
+            if isinstance(change, types.TextDocumentContentChangePartial):
+                start = self._offset(positions, change.range.start)
+                end = self._offset(positions, change.range.end)
+            else:
+                start, end = 0, len(text)
+            offsets.append((start, end, change.text))
+            if len(changes) > 1:
+                text = text[:start] + change.text + text[end:]
+                positions = PositionMap(text)
+        self.document.changes(offsets)
+        self.version = version
+        self._wake()
+
+    def close(self) -> None:
+        """The editor closed the document: end whatever runs for it."""
+        self.is_open = False
+        for cancel in self.running:
+            cancel.set()
+        self._wake()
+
+    async def newer_than(self, version: int, seconds: float) -> bool:
+        """Wait until the editor told of a version after `version`; false when it did not in time."""
+
+        async def wait() -> None:
+            while self.is_open and self.version <= version:
+                await self._changed.wait()
+
+        try:
+            await asyncio.wait_for(wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    def cursor(self, position: types.Position) -> Cursor:
+        """An LSP position as a line and column of the assistant. Raises EditError outside the text."""
+        text, positions = self._text(), self._map()
+        offset = self._offset(positions, position)
+        line_start = text.rfind("\n", 0, offset) + 1
+        return Cursor(text.count("\n", 0, offset), offset - line_start)
+
+    def columns(self, line: int, start: int, end: int) -> types.Range:
+        """The LSP range of columns `start` to `end` (code points) of the assistant's `line`."""
+        lines = self.document.snapshot().lines
+        line_offset = sum(map(len, lines[:line])) + line
+        return self._range(line_offset + start, line_offset + end)
+
+    def text_edit(self, landing: Landing) -> types.TextEdit:
+        """The change of the editor's text that `landing` means; it must be fresh."""
+        change = hunk_to_range(landing.before, landing.hunk)
+        return types.TextEdit(range=self._range(change.start, change.end), new_text=change.text)
+
+    def _range(self, start: int, end: int) -> types.Range:
+        positions = self._map()
+        first, last = (positions.position(offset, self._encoding) for offset in (start, end))
+        return types.Range(types.Position(*first), types.Position(*last))
+
+    def _offset(self, positions: PositionMap, position: types.Position) -> int:
+        return positions.offset(position.line, position.character, self._encoding)
+
+    def _text(self) -> str:
+        return self._indexed()[1]
+
+    def _map(self) -> PositionMap:
+        return self._indexed()[2]
+
+    def _indexed(self) -> tuple[int, str, PositionMap]:
+        state = self.document.snapshot()
+        if self._positions is None or self._positions[0] != state.revision:
+            text = join_lines(state.lines)
+            self._positions = (state.revision, text, PositionMap(text))
+        return self._positions
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class OpenDocuments:
+    """All documents that the editor has open, by URI."""
+
+    def __init__(self) -> None:
+        self.encoding = PositionEncoding.UTF_16
+        self._documents: dict[str, OpenDocument] = {}
+
+    def open(self, item: types.TextDocumentItem) -> OpenDocument:
+        """The editor opened a document; one that it had open already starts again."""
+        self.close(item.uri)
+        document = self._documents[unquote(item.uri)] = OpenDocument(item, self.encoding)
+        return document
+
+    def close(self, uri: str) -> None:
+        """The editor closed a document."""
+        document = self._documents.pop(unquote(uri), None)
+        if document is not None:
+            document.close()
+
+    def get(self, uri: str) -> OpenDocument:
+        """The open document at `uri`. Raises UnknownDocumentError."""
+        document = self._documents.get(unquote(uri))
+        if document is None:
+            raise UnknownDocumentError(f"{uri} is not open; open the document in the editor first.")
+        return document
+
+    def __iter__(self) -> Iterator[OpenDocument]:
+        return iter(tuple(self._documents.values()))
+
+
+def _path_of(uri: str) -> str:
+    """The name that the model and the verifier see: a file's path, or what a URI like `untitled:` names."""
+    path = to_fs_path(uri)
+    return path if path else unquote(urlsplit(uri).path) or uri

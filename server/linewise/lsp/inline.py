@@ -1,0 +1,91 @@
+"""`textDocument/inlineCompletion`: the ghost text at the cursor, and every request answered."""
+
+from __future__ import annotations
+
+import logging
+
+from lsprotocol import types
+
+from linewise.assistant.inline import InlineCompletion, complete
+from linewise.errors import EditError, LinewiseError
+from linewise.formats.protocol import Cursor
+from linewise.lsp.documents import OpenDocument, OpenDocuments, UnknownDocumentError
+from linewise.lsp.generation import Cancel, Generation
+from linewise.lsp.loading import LoadedModel, Loading
+from linewise.lsp.messages import Messages
+from linewise.lsp.writing import Writing
+
+logger = logging.getLogger(__name__)
+
+
+class Inline:
+    """Answers inline requests.
+
+    A newer request in a document ends the older one, which is answered with nothing, as is one whose
+    document changed before the answer was ready. A client's own `$/cancelRequest` is answered as cancelled.
+    While a write runs, the answer is nothing, at once.
+    """
+
+    def __init__(
+        self,
+        documents: OpenDocuments,
+        loading: Loading,
+        generation: Generation,
+        writing: Writing,
+        messages: Messages,
+    ) -> None:
+        self._documents, self._loading, self._generation = documents, loading, generation
+        self._writing, self._messages = writing, messages
+        self._newest: dict[str, Cancel] = {}
+
+    async def answer(self, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
+        """Complete at the cursor; None when there is nothing to show."""
+        if self._writing.is_busy:
+            return None
+        try:
+            target = self._documents.get(params.text_document.uri)
+            cursor = target.cursor(params.position)
+        except (UnknownDocumentError, EditError) as error:
+            logger.info("No inline completion: %s", error)
+            return None
+        cancel = Cancel()
+        self.end_stale(target.uri)
+        self._newest[target.uri] = cancel
+        target.running.add(cancel)
+        try:
+            return await self._complete(target, cursor, cancel)
+        except LinewiseError as error:
+            self._messages.error_once(str(error))
+            return None
+        finally:
+            target.running.discard(cancel)
+            if self._newest.get(target.uri) is cancel:
+                del self._newest[target.uri]
+
+    def end_stale(self, uri: str | None = None) -> None:
+        """End the request that runs for `uri`; with None, all: a write is about to need the engine."""
+        for document, cancel in self._newest.items():
+            if uri is None or document == uri:
+                cancel.set()
+
+    async def _complete(
+        self, target: OpenDocument, cursor: Cursor, cancel: Cancel
+    ) -> types.InlineCompletionList | None:
+        revision = target.document.revision
+        model = await self._loading.model()
+        if cancel.is_set() or target.document.revision != revision:
+            return None
+
+        def job(model: LoadedModel = model) -> InlineCompletion | None:
+            # While this waited for the engine, the user may have gone on.
+            if cancel.is_set() or target.document.revision != revision:
+                return None
+            return complete(target.document, cursor, engine=model.engine, format=model.format, cancel=cancel)
+
+        found = await self._generation.run(job, cancel)
+        if found is None or cancel.is_set() or target.document.revision != revision:
+            return None
+        replaced = target.columns(found.line, found.start, found.end)
+        return types.InlineCompletionList(
+            [types.InlineCompletionItem(insert_text=found.text, range=replaced)]
+        )

@@ -1,0 +1,90 @@
+"""Loads the model in the background when the server starts, and remembers how that went."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from linewise.engines import load_engine
+from linewise.engines.protocol import Engine
+from linewise.errors import LinewiseError, ModelError
+from linewise.formats import get_format
+from linewise.formats.protocol import Format
+from linewise.models import default_model_path
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """An engine, and the Format that its model was trained on."""
+
+    engine: Engine
+    format: Format
+
+
+def load_model(path: Path | None, engine: Engine | None) -> LoadedModel:
+    """Load the model at `path` (None: the default one), unless `engine` is given ready.
+
+    Raises ModelError for a model that is missing, damaged, or trained on a Format that is unknown here.
+    """
+    if engine is None:
+        engine = load_engine(path if path is not None else default_model_path())
+    return LoadedModel(engine, get_format(engine.info.format))
+
+
+class Loading:
+    """The load that runs while the editor is already being served."""
+
+    def __init__(self, path: Path | None, engine: Engine | None) -> None:
+        self._path, self._engine = path, engine
+        self._result: asyncio.Future[LoadedModel] | None = None
+        self._thread: threading.Thread | None = None
+        self._loaded: LoadedModel | None = None
+
+    def start(self) -> asyncio.Future[LoadedModel]:
+        """Begin to load, once; the future ends with the model or with the LinewiseError that says why not."""
+        if self._result is None:
+            loop = asyncio.get_running_loop()
+            self._result = loop.create_future()
+            self._thread = threading.Thread(
+                target=self._load, args=(loop,), name="linewise-load", daemon=True
+            )
+            self._thread.start()
+        return self._result
+
+    async def model(self) -> LoadedModel:
+        """The model, once it is loaded. Raises the LinewiseError of a load that failed."""
+        return await asyncio.shield(self.start())
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        if self._thread is not None:
+            self._thread.join()
+        if self._loaded is not None:
+            self._loaded.engine.close()
+
+    def _load(self, loop: asyncio.AbstractEventLoop) -> None:
+        error: LinewiseError | None = None
+        try:
+            self._loaded = load_model(self._path, self._engine)
+        except LinewiseError as known:
+            error = known
+        except Exception as unknown:
+            logger.exception("The model could not be loaded")
+            error = ModelError(f"The model could not be loaded: {unknown}; run `linewise doctor`.")
+        try:
+            loop.call_soon_threadsafe(self._finish, error)
+        except RuntimeError:
+            logger.debug("The server ended while the model was loading")
+
+    def _finish(self, error: LinewiseError | None) -> None:
+        if self._result is None or self._result.done():
+            return
+        if self._loaded is not None:
+            self._result.set_result(self._loaded)
+        elif error is not None:
+            self._result.set_exception(error)

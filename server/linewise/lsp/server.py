@@ -1,0 +1,154 @@
+"""Wires the language server: which request goes where, and how it starts and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types
+from lsprotocol.converters import get_converter
+from pygls.lsp.server import LanguageServer
+
+import linewise
+from linewise.edits import PositionEncoding
+from linewise.engines.protocol import Engine
+from linewise.errors import EditError
+from linewise.lsp.arguments import WRITE_COMMAND
+from linewise.lsp.documents import OpenDocuments, UnknownDocumentError
+from linewise.lsp.generation import Generation
+from linewise.lsp.inline import Inline
+from linewise.lsp.loading import LoadedModel, Loading
+from linewise.lsp.messages import Messages
+from linewise.lsp.protocol import LinewiseProtocol
+from linewise.lsp.transport import claim_standard_streams, serve_streams, serve_tcp
+from linewise.lsp.writing import WriteResult, Writing
+
+logger = logging.getLogger(__name__)
+
+
+class LinewiseServer(LanguageServer):
+    """The language server of one editor."""
+
+    def __init__(self, model_path: Path | None, verifier: str, engine: Engine | None = None) -> None:
+        super().__init__(
+            "linewise", linewise.__version__, protocol_cls=LinewiseProtocol, converter_factory=get_converter
+        )
+        self.documents = OpenDocuments()
+        self.messages = Messages(self)
+        self.loading = Loading(model_path, engine)
+        self.generation = Generation()
+        self.writing = Writing(self, self.documents, self.loading, self.generation, verifier)
+        self.inline = Inline(self.documents, self.loading, self.generation, self.writing, self.messages)
+        self._register()
+
+    async def close(self) -> None:
+        """End what runs, and free the model."""
+        for document in self.documents:
+            document.close()
+        self.writing.abandon()
+        # The thread that generates may be waiting for this one.
+        await asyncio.to_thread(self.generation.close)
+        await asyncio.to_thread(self.loading.close)
+
+    def _register(self) -> None:
+        self._on(types.INITIALIZE, self._initialize)
+        self._on(types.INITIALIZED, self._initialized)
+        self._on(types.SHUTDOWN, self._shutdown)
+        self._on(types.TEXT_DOCUMENT_DID_OPEN, self._did_open)
+        self._on(types.TEXT_DOCUMENT_DID_CHANGE, self._did_change)
+        self._on(types.TEXT_DOCUMENT_DID_SAVE, self._did_save, types.SaveOptions(include_text=False))
+        self._on(types.TEXT_DOCUMENT_DID_CLOSE, self._did_close)
+        self._on(types.TEXT_DOCUMENT_INLINE_COMPLETION, self._inline, types.InlineCompletionOptions())
+        self.command(WRITE_COMMAND)(partial(self._write))
+
+    def _on(self, method: str, handler: Callable[[Any], Any], options: object = None) -> None:
+        # pygls leaves notes on what it registers, which a bound method does not allow.
+        self.feature(method, options)(partial(handler))
+
+    def _initialize(self, _params: types.InitializeParams) -> None:
+        self.documents.encoding = PositionEncoding(self.workspace.position_encoding)
+
+    def _initialized(self, _params: types.InitializedParams) -> None:
+        def tell(loaded: asyncio.Future[LoadedModel]) -> None:
+            if not loaded.cancelled() and (error := loaded.exception()) is not None:
+                self.messages.error_once(str(error))
+
+        self.loading.start().add_done_callback(tell)
+
+    def _shutdown(self, _params: None) -> None:
+        for document in self.documents:
+            document.close()
+
+    def _did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        self.documents.open(params.text_document)
+
+    def _did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        identifier = params.text_document
+        try:
+            self.documents.get(identifier.uri).change(params.content_changes, identifier.version)
+        except UnknownDocumentError as error:
+            logger.warning("A change of a document that is not open: %s", error)
+        except EditError as error:
+            # To go on with a text that the editor does not have would damage the user's file.
+            self.documents.close(identifier.uri)
+            self.messages.error_once(f"{identifier.uri} is no longer followed: {error}.")
+
+    def _did_save(self, params: types.DidSaveTextDocumentParams) -> None:
+        try:
+            self.documents.get(params.text_document.uri).document.close_pending()
+        except UnknownDocumentError:
+            logger.info("A document that is not open was saved")
+
+    def _did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        self.documents.close(params.text_document.uri)
+
+    async def _inline(self, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
+        return await self.inline.answer(params)
+
+    async def _write(self, params: types.ExecuteCommandParams) -> WriteResult:
+        self.inline.end_stale()
+        return await self.writing.execute(params)
+
+
+def serve(
+    model_path: Path | None, verifier: str, tcp: tuple[str, int] | None = None, engine: Engine | None = None
+) -> None:
+    """Serve one editor, on standard input and output or on a TCP address, until it leaves.
+
+    `model_path` None means the default model; `engine`, when given, is served instead of a model file.
+    `verifier` is `pylint`, `fast` or `none`. A model that cannot be loaded is told to the user in the
+    editor, and the server goes on. Raises LinewiseError when `tcp` cannot be listened on, and SystemExit
+    when the editor sends `exit`: status 1 if it did not send `shutdown` before, as the protocol asks.
+    """
+    if not logging.getLogger().handlers:
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        # It logs whole messages, and with them the user's code, and every refused request as a crash.
+        logging.getLogger("pygls").setLevel(logging.CRITICAL)
+    try:
+        asyncio.run(_serve(model_path, verifier, tcp, engine))
+    except KeyboardInterrupt:
+        # A thread may be blocked in a read of standard input that nothing can end.
+        os._exit(130)
+
+
+async def _serve(
+    model_path: Path | None, verifier: str, tcp: tuple[str, int] | None, engine: Engine | None
+) -> None:
+    server = LinewiseServer(model_path, verifier, engine)
+    protocol = server.protocol
+    assert isinstance(protocol, LinewiseProtocol)
+    try:
+        if tcp is None:
+            reader, writer = claim_standard_streams()
+            await serve_streams(protocol, reader, writer)
+        else:
+            await serve_tcp(protocol, *tcp)
+    finally:
+        await server.close()
