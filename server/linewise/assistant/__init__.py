@@ -1,0 +1,39 @@
+"""The assistant: what Linewise does with a document, for any front end and any engine.
+
+`Document` holds an open file; `write` changes it by instruction, hunk by clean hunk; `complete` goes on at
+the cursor. Nothing here knows the language server protocol or a particular engine.
+"""
+
+from linewise.assistant.checking import NoVerifier, verifier_for
+from linewise.assistant.document import Document, DocumentState, Landing, StaleError
+from linewise.assistant.events import (
+    DoneReason,
+    HunkDropped,
+    HunkLanded,
+    HunkProgress,
+    WriteDone,
+    WriteEvent,
+)
+from linewise.assistant.inline import InlineCompletion, InlineOptions, complete
+from linewise.assistant.write import Land, WriteOptions, write
+
+__all__ = [
+    "Document",
+    "DocumentState",
+    "DoneReason",
+    "HunkDropped",
+    "HunkLanded",
+    "HunkProgress",
+    "InlineCompletion",
+    "InlineOptions",
+    "Land",
+    "Landing",
+    "NoVerifier",
+    "StaleError",
+    "WriteDone",
+    "WriteEvent",
+    "WriteOptions",
+    "complete",
+    "verifier_for",
+    "write",
+]

@@ -1,0 +1,57 @@
+"""What a write reports while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from linewise.edits import Hunk
+from linewise.verify.protocol import Problem
+
+DoneReason: TypeAlias = Literal["complete", "max_edits", "max_tokens", "failures", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class HunkProgress:
+    """The model wrote one more line of a hunk that is not checked yet. `start` is 0-based."""
+
+    start: int
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class HunkLanded:
+    """A clean hunk is now part of the document.
+
+    `hunk` is the true change against the state just before it. `problems` is empty: it is there so that
+    an edge can report a verdict of its own.
+    """
+
+    hunk: Hunk
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HunkDropped:
+    """A hunk was thrown away, for `reason`; `hunk` is None where the text was no hunk at all."""
+
+    hunk: Hunk | None
+    reason: str
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDone:
+    """The write is over; always the last event. `seconds` is wall time, `tokens` all that were generated.
+
+    `reason`: `complete` (the model ended the sequence), `max_edits`, `max_tokens`, `failures` (no clean
+    hunk was found within the allowed tries), `cancelled`.
+    """
+
+    edits: int
+    tokens: int
+    seconds: float
+    reason: DoneReason
+
+
+WriteEvent: TypeAlias = HunkProgress | HunkLanded | HunkDropped | WriteDone

@@ -1,0 +1,343 @@
+"""Write by instruction: a stream of hunks, each checked before it lands.
+
+One stream of tokens yields hunk after hunk. A hunk that is clean (it brings no new problem) lands, and the
+same stream goes on. What is not clean, changes nothing, takes back what this write did, loops, or is no
+hunk at all is dropped: generation goes back to where the hunk began and it is sampled again, warmer and
+with another seed, at most `max_tries` times; then the write ends, since the same prompt would only bring
+the same hunk. Where the user changed the document meanwhile, the hunk is rebased over that and checked on
+the user's text, and the stream starts again from the new log. So every state that the user sees has no
+new static error.
+
+A step back costs little: the prompt is the old prompt and the text of the hunks that landed, word for
+word, all of which the engine still has in its cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Literal, TypeAlias, cast
+
+from linewise.assistant.checking import Checker
+from linewise.assistant.document import Document, Landing, StaleError
+from linewise.assistant.events import (
+    DoneReason,
+    HunkDropped,
+    HunkLanded,
+    HunkProgress,
+    WriteDone,
+    WriteEvent,
+)
+from linewise.assistant.repetition import loop_start
+from linewise.assistant.window import View, fit
+from linewise.edits import (
+    EditCompleted,
+    Event,
+    Hunk,
+    HunkCompleted,
+    HunkStarted,
+    LineAdded,
+    invert_hunk,
+)
+from linewise.engines.protocol import CancelSignal, Engine, Request, Sampling, Segment, Token
+from linewise.errors import ConflictError, EditError
+from linewise.formats.protocol import Format, Prompt
+from linewise.verify.protocol import Problem, Verifier
+
+Land: TypeAlias = Callable[[Landing], Hunk]
+"""Makes a landing true and returns the hunk that landed; raises StaleError or ConflictError."""
+
+LANDING_ATTEMPTS = 5  # a user who types faster than the verifier checks makes a hunk stale each time
+WARMER = 0.25  # added to the temperature with each try
+WARMEST = 1.0
+LOOP_TIMES = 4  # blocks of equal lines in a row: more patient than inline, since tables of equal rows exist
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Bounds and sampling of one write.
+
+    `max_tokens` counts every generated token, dropped ones too. `max_tries` samples are made of one hunk;
+    `max_failures` hunks may be dropped in a row for any reason, conflicts with the user among them.
+    `line` (0-based) is the place of interest in a document too long for the model.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 0.95
+    seed: int = 0
+    max_edits: int = 64
+    max_tokens: int = 4096
+    max_tries: int = 5
+    max_failures: int = 12
+    line: int | None = None
+
+
+def write(
+    document: Document,
+    instruction: str,
+    *,
+    engine: Engine,
+    format: Format,
+    verifier: Verifier,
+    options: WriteOptions | None = None,
+    land: Land | None = None,
+    cancel: CancelSignal | None = None,
+) -> Iterator[WriteEvent]:
+    """Change `document` as `instruction` says; yield what happens, `WriteDone` last.
+
+    `land` makes each clean hunk true (default: `document.commit`); it is called from the consuming thread,
+    between two events. Closing the iterator ends the write with whole hunks only. Raises EditError for an
+    empty instruction; EngineError (from the iterator) when the engine fails.
+    """
+    if not instruction.strip():
+        raise EditError(
+            'the instruction is empty; say what to write, such as "a function that adds two numbers"'
+        )
+    return _Writer(
+        document=document,
+        instruction=instruction,
+        engine=engine,
+        format=format,
+        checker=Checker(verifier),
+        options=options or WriteOptions(),
+        land=land or document.commit,
+        cancel=cancel,
+    ).run()
+
+
+_Ending: TypeAlias = DoneReason | Literal["resume", "afresh"]
+"""Why reading a stream ended: the write is done, or goes on after the hunks that landed (`resume`: the
+prompt in hand and their text; `afresh`: from the document's log)."""
+
+_Steps: TypeAlias = Generator[WriteEvent, None, _Ending | None]
+
+
+@dataclass
+class _Stream:
+    """One stream of tokens: what was asked, and how far it has come."""
+
+    view: View
+    prompt: Prompt
+    room: int
+    revision: int  # of the document, when it was what the parser now takes it for
+    kept: list[Segment] = field(default_factory=list)  # text of whole edits that landed
+    text: list[Segment] = field(default_factory=list)  # text since then
+    start: int = 0
+    lines: list[str] = field(default_factory=list)  # added lines of the hunk in progress
+    growth: int = 0  # by the earlier hunks of the same edit, which the next one's start does not count
+    inside_edit: bool = False  # an edit has landed in part
+
+
+@dataclass
+class _Writer:
+    """One write while it runs."""
+
+    document: Document
+    instruction: str
+    engine: Engine
+    format: Format
+    checker: Checker
+    options: WriteOptions
+    land: Land
+    cancel: CancelSignal | None
+    edits: int = 0
+    tokens: int = 0
+    streams: int = 0
+    tries: int = 0  # samples of the hunk in hand that were not clean
+    failures: int = 0  # hunks dropped in a row
+    landed: list[Hunk] = field(default_factory=list)
+    states: set[int] = field(default_factory=set)  # hashes of the states that this write has seen
+
+    def run(self) -> Iterator[WriteEvent]:
+        started = perf_counter()
+        last, ending = None, None
+        while ending in (None, "resume", "afresh"):
+            if self._cancelled():
+                ending = "cancelled"
+            elif self.tokens >= self.options.max_tokens:
+                ending = "max_tokens"
+            elif self.edits >= self.options.max_edits:
+                ending = "max_edits"
+            else:
+                stream = (self._resumed(last) if last and ending == "resume" else None) or self._begun()
+                ending = yield from self._read(stream)
+                last = stream
+        yield WriteDone(self.edits, self.tokens, perf_counter() - started, cast(DoneReason, ending))
+
+    def _begun(self) -> _Stream:
+        """A stream from the document's log as it is."""
+
+        def build(view: View) -> Prompt:
+            return self.format.write_prompt(view.log, self.document.path, self.instruction)
+
+        fitted = fit(self.document, self.options.line, build, self.engine)
+        return _Stream(fitted.view, fitted.prompt, fitted.room, fitted.view.state.revision)
+
+    def _resumed(self, last: _Stream) -> _Stream | None:
+        """A stream that goes on after the edits that landed in `last`; None where that cannot be."""
+        limit = self.engine.info.context_length
+        prompt = last.prompt
+        if last.kept:
+            prompt = Prompt((*prompt.segments, *last.kept), given="", healed="", stop=prompt.stop)
+        room = limit - len(self.engine.tokenize(prompt.segments))
+        if room < limit // 8 or self.document.revision != last.revision:
+            return None
+        return _Stream(last.view, prompt, room, last.revision)
+
+    def _read(self, stream: _Stream) -> Generator[WriteEvent, None, _Ending]:
+        """Read one stream to its end."""
+        warmed = self.tries > 0
+        limit = min(stream.room, self.options.max_tokens - self.tokens)
+        parser = self.format.parser(stream.view.log.lines, stream.view.log.first_line)
+        parser.feed(stream.prompt.given)
+        tokens = self.engine.stream(self._request(stream.prompt, limit), self.cancel)
+        before = self.tokens
+        try:
+            for token in tokens:
+                self.tokens += 1
+                _append(stream.text, token)
+                ending = yield from self._handle(stream, parser.feed(token.text))
+                if ending is None and warmed and not self.tries and not stream.inside_edit:
+                    ending = "resume"  # the hunk that needed warmth has landed; the next one need not be wild
+                if ending is not None:
+                    return ending
+        finally:
+            if isinstance(tokens, Generator):
+                tokens.close()
+        if self._cancelled():
+            return "cancelled"
+        if self.tokens - before >= limit:
+            if self.tokens >= self.options.max_tokens:
+                return "max_tokens"
+            ending = yield from self._drop(stream, None, "the model's context was full before the hunk ended")
+            return "afresh" if ending == "resume" else ending
+        ending = yield from self._handle(stream, parser.finish())
+        if ending is None or (ending in ("resume", "afresh") and not self.failures):
+            return "complete"
+        return ending
+
+    def _request(self, prompt: Prompt, max_tokens: int) -> Request:
+        """The next request: warmer with each try, and with a seed of its own."""
+        options = self.options
+        warmth = max(options.temperature, min(WARMEST, options.temperature + WARMER * self.tries))
+        sampling = Sampling(
+            temperature=warmth, top_p=options.top_p, seed=options.seed + self.streams, max_tokens=max_tokens
+        )
+        self.streams += 1
+        return Request(prompt.segments, sampling, prompt.healed, prompt.stop)
+
+    def _handle(self, stream: _Stream, events: Sequence[Event]) -> _Steps:
+        """Act on what the parser saw; None to go on reading."""
+        ending: _Ending | None = None
+        for event in events:
+            if isinstance(event, HunkStarted):
+                stream.start, stream.lines = event.start + stream.growth, []
+            elif isinstance(event, LineAdded):
+                stream.lines.append(event.line)
+                yield HunkProgress(stream.start + stream.view.offset, event.line)
+                if loop_start(stream.lines, LOOP_TIMES) is not None:
+                    return (yield from self._drop(stream, None, "the model repeats itself"))
+            elif isinstance(event, HunkCompleted):
+                hunk = event.hunk
+                moved = Hunk(hunk.start + stream.growth, hunk.removed, hunk.added)
+                ending = yield from self._consider(stream, moved)
+            elif isinstance(event, EditCompleted):
+                stream.kept += stream.text
+                stream.text, stream.growth, stream.inside_edit = [], 0, False
+            else:
+                return (yield from self._drop(stream, None, event.reason))
+            if ending is not None:
+                return ending
+        return None
+
+    def _consider(self, stream: _Stream, hunk: Hunk) -> _Steps:
+        """Rebase, check and land `hunk`, given in the view's lines, or drop it."""
+        for _ in range(LANDING_ATTEMPTS):
+            try:
+                landing = self.document.rebase(stream.view.outward(hunk), stream.revision)
+                reason, problems = self._fault(landing)
+                if reason:
+                    return (yield from self._drop(stream, landing.hunk, reason, problems))
+                if self._cancelled():
+                    return "cancelled"
+                landed = self.land(landing)
+            except StaleError:
+                continue
+            except EditError as error:
+                conflict = isinstance(error, ConflictError)
+                return (yield from self._drop(stream, hunk, str(error), conflict=conflict))
+            return (yield from self._follow(stream, hunk, landing, landed))
+        reason = "the document changed faster than the hunk could be checked"
+        return (yield from self._drop(stream, hunk, reason, conflict=True))
+
+    def _follow(self, stream: _Stream, hunk: Hunk, landing: Landing, landed: Hunk) -> _Steps:
+        """A hunk has landed: report it, and bring the stream to the document's new state if it can go on."""
+        state = self.document.snapshot()
+        self._remember(landing, landed)
+        ending: _Ending | None = None
+        if landing.intervened or state.revision != landing.revision + 1:
+            ending = "afresh"
+        else:
+            stream.view = View(state, stream.view.log.record(hunk), stream.view.offset)
+            stream.revision, stream.inside_edit = state.revision, True
+            stream.growth += hunk.growth
+        yield HunkLanded(landed)
+        return "max_edits" if self.edits >= self.options.max_edits else ending
+
+    def _fault(self, landing: Landing) -> tuple[str, tuple[Problem, ...]]:
+        """Why `landing` must not land, with the problems it would bring; an empty reason if it may."""
+        hunk = landing.hunk
+        if landing.changes_nothing:
+            return "the hunk changes nothing", ()
+        inverse = invert_hunk(hunk)
+        taken_back = any(
+            (old.start, old.removed, old.added) == (inverse.start, inverse.removed, inverse.added)
+            for old in self.landed
+        )
+        if taken_back or hash(landing.after) in self.states:
+            return "the hunk takes back what this write did", ()
+        problems = self.checker.new_problems(landing.before, landing.after)
+        if problems:
+            first = problems[0]
+            return f"new problem at line {first.line + 1}: {first.message} ({first.code})", problems
+        return "", ()
+
+    def _remember(self, landing: Landing, landed: Hunk) -> None:
+        """Count a landed hunk, and keep what is needed to see it taken back."""
+        self.edits += 1
+        self.tries = self.failures = 0
+        self.states |= {hash(landing.before), hash(landing.after)}
+        self.landed = [
+            Hunk(old.start + landed.growth, old.removed, old.added) if old.start >= landed.end else old
+            for old in self.landed
+        ]
+        self.landed.append(landed)
+
+    def _drop(
+        self,
+        stream: _Stream,
+        hunk: Hunk | None,
+        reason: str,
+        problems: tuple[Problem, ...] = (),
+        *,
+        conflict: bool = False,
+    ) -> Generator[WriteEvent, None, _Ending]:
+        """Report a dropped hunk and say how to go on. A conflict with the user is no fault of the model's."""
+        self.failures += 1
+        self.tries += not conflict
+        yield HunkDropped(hunk, reason, problems)
+        if self.tries >= self.options.max_tries or self.failures >= self.options.max_failures:
+            return "failures"
+        return "afresh" if conflict or stream.inside_edit else "resume"
+
+    def _cancelled(self) -> bool:
+        return self.cancel is not None and self.cancel.is_set()
+
+
+def _append(segments: list[Segment], token: Token) -> None:
+    """Add `token`'s text, joining ordinary text, so that it is tokenized as a prompt's text is."""
+    if token.special or not segments or segments[-1].special:
+        segments.append(Segment(token.text, token.special))
+    else:
+        segments[-1] = Segment(segments[-1].text + token.text)
