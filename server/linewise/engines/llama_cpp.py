@@ -1,0 +1,277 @@
+"""The llama.cpp engine: one model, one cache slot, one generation at a time.
+
+The engine knows token ids and the bytes they stand for. It does not know what a prompt means, and never
+looks at generated text except to hold it to `Request.healed`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from linewise.engines import llama_library
+from linewise.engines.cache_slot import CacheSlot
+from linewise.engines.cores import Threads, default_threads
+from linewise.engines.gguf_file import read_gguf, require_language_model
+from linewise.engines.llama_library import api
+from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment, Token
+from linewise.engines.sampling import Sampler
+from linewise.engines.token_text import TokenText
+from linewise.engines.vocabulary import SpellingIndex, Vocabulary
+from linewise.errors import EngineError
+
+DEFAULT_CONTEXT_LENGTH = 8192
+"""Tokens of context where the caller names none and the model knows more: its memory is taken at once."""
+
+_CACHED_TOKENS = 1 << 18
+_WAIT_SECONDS = 0.02
+
+Ending = Literal["end of sequence", "stop token", "token limit", "context full", "cancelled", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallStatistics:
+    """What one generation cost. Times are in seconds from when the first token was asked for."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    generated_tokens: int
+    first_token_seconds: float | None
+    total_seconds: float
+    ended: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A request in token ids: `healed` is what must be spelled first, `stops` what generation ends before."""
+
+    prompt: tuple[int, ...]
+    healed: bytes
+    stops: frozenset[int]
+    max_tokens: int
+
+
+class LlamaCppEngine:
+    """A GGUF model in this process; implements `linewise.engines.protocol.Engine`.
+
+    `last_call` tells what the last finished generation cost (None before the first). The tokens that two
+    calls of one seed draw are the same unless two tokens are so nearly equally likely that the order of
+    llama.cpp's additions, which depends on how much of the prompt was reused, decides.
+    """
+
+    def __init__(self, path: Path, *, context_length: int | None = None, threads: int | None = None) -> None:
+        """Load the model at `path`.
+
+        `context_length` is in tokens (default: what the model was trained for, at most
+        DEFAULT_CONTEXT_LENGTH); `threads` defaults to `default_threads()`. Raises ModelError for a file that
+        is not a usable model, EngineError for options that cannot be had.
+        """
+        summary = read_gguf(path)
+        require_language_model(path, summary)
+        model = llama_library.load_model(path)
+        try:
+            limit = _context_limit(path, context_length, api.llama_model_n_ctx_train(model))
+            self._vocabulary = llama_library.read_vocabulary(model)
+            size = len(self._vocabulary.pieces)
+            self._slot = CacheSlot(model, size, tokens=limit, threads=_threads(threads))
+        except BaseException:
+            api.llama_model_free(model)
+            raise
+        # Not at interpreter exit: another thread may be decoding then, and the memory is given back anyway.
+        self._free = weakref.finalize(self, _free, self._slot, model)
+        self._free.atexit = False
+        self._model = model
+        self._spelling = SpellingIndex(self._vocabulary)
+        self._unused = np.array(sorted(self._vocabulary.unused), dtype=np.intp)
+        self._turn = threading.Lock()
+        self._tokenizing = threading.Lock()
+        self._tokenized: OrderedDict[str, tuple[int, ...]] = OrderedDict()
+        self._tokenized_size = 0
+        self.last_call: CallStatistics | None = None
+        self._info = _model_info(path, model, limit, summary.size_bytes)
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says of itself. `context_length` is what this engine serves."""
+        return self._info
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Every token of the model."""
+        return self._vocabulary
+
+    def tokenize(self, segments: Sequence[Segment]) -> tuple[int, ...]:
+        """Token ids of `segments`, each tokenized alone. Raises EngineError for an unknown special token."""
+        ids: list[int] = []
+        for segment in segments:
+            if segment.special:
+                ids.append(self._special(segment.text))
+            else:
+                ids.extend(self._plain(segment.text))
+        return tuple(ids)
+
+    def stream(self, request: Request, cancel: CancelSignal | None = None) -> Iterator[Token]:
+        """Generate. Prompt tokens shared with the call before are not read again.
+
+        The request is checked at once; the turn is taken when the first token is asked for, and given back
+        when the iterator ends or is closed. Generation also ends where the context is full. Raises
+        EngineError when the prompt is empty or does not fit, when the vocabulary cannot spell the healed
+        text, or when the back end fails.
+        """
+        self._require_open()
+        sampler = Sampler(request.sampling)
+        prompt = self.tokenize(request.prompt)
+        stops = frozenset(self._special(text) for text in request.stop)
+        if not prompt:
+            raise EngineError("The prompt is empty: a model needs at least one token to go on from.")
+        limit = self._info.context_length
+        if len(prompt) > limit:
+            raise EngineError(
+                f"The prompt has {len(prompt)} tokens and the context holds {limit}: "
+                "send less of the document, or load the model with a longer context."
+            )
+        try:
+            healed = request.healed.encode()
+        except UnicodeEncodeError:
+            raise EngineError(
+                f"No token can spell the lone surrogate in {request.healed!r}: do not heal it."
+            ) from None
+        return self._generate(_Plan(prompt, healed, stops, request.sampling.max_tokens), sampler, cancel)
+
+    def close(self) -> None:
+        """Free the model's memory. A generation in progress, in any thread, ends with EngineError."""
+        with self._tokenizing:
+            self._free()
+
+    def _generate(self, plan: _Plan, sampler: Sampler, cancel: CancelSignal | None) -> Iterator[Token]:
+        if not self._take_turn(cancel):
+            return
+        began = time.perf_counter()
+        prompt, healed = plan.prompt, plan.healed
+        # The last token that the context has no room for need not be read, so there is always room for one.
+        room = self._info.context_length - len(prompt) + 1
+        budget = min(plan.max_tokens, room)
+        statistics = CallStatistics(len(prompt), 0, 0, None, 0.0, "failed")
+        text = TokenText(self._vocabulary)
+        try:
+            statistics = replace(statistics, reused_tokens=self._slot.reuse(prompt))
+            unread: Sequence[int] = prompt[statistics.reused_tokens :]
+            while True:
+                if statistics.generated_tokens == budget:
+                    ended: Ending = "token limit" if budget == plan.max_tokens else "context full"
+                    break
+                logits = self._slot.read(unread, cancel)
+                if logits is None or (cancel is not None and cancel.is_set()):
+                    statistics = replace(statistics, ended="cancelled")
+                    return
+                logits[self._unused] = -np.inf
+                chosen, logprob = sampler.choose(logits, self._allowed(healed) if healed else None)
+                if chosen in plan.stops or chosen in self._vocabulary.ends:
+                    ended = "stop token" if chosen in plan.stops else "end of sequence"
+                    break
+                healed = healed[len(self._vocabulary.pieces[chosen]) :]
+                statistics = replace(
+                    statistics,
+                    generated_tokens=statistics.generated_tokens + 1,
+                    first_token_seconds=statistics.first_token_seconds or time.perf_counter() - began,
+                )
+                yield from text.push(chosen, logprob)
+                unread = (chosen,)
+            statistics = replace(statistics, ended=ended)
+            yield from text.finish()
+        except GeneratorExit:
+            statistics = replace(statistics, ended="cancelled")
+            raise
+        finally:
+            self.last_call = replace(statistics, total_seconds=time.perf_counter() - began)
+            self._turn.release()
+
+    def _take_turn(self, cancel: CancelSignal | None) -> bool:
+        """Wait until no other generation runs; false when cancelled meanwhile."""
+        while not self._turn.acquire(timeout=_WAIT_SECONDS):
+            if cancel is not None and cancel.is_set():
+                return False
+        return True
+
+    def _allowed(self, healed: bytes) -> np.typing.NDArray[np.intp]:
+        allowed = self._spelling.allowed(healed)
+        if not allowed.size:
+            text = healed.decode("utf-8", "replace")
+            raise EngineError(
+                f"No token of {self._info.name} begins {text!r}: complete this line without healing."
+            )
+        return allowed
+
+    def _require_open(self) -> None:
+        if not self._free.alive:
+            raise EngineError("The engine was closed: load the model again to go on.")
+
+    def _special(self, text: str) -> int:
+        found = self._vocabulary.special.get(text)
+        if found is None:
+            raise EngineError(
+                f"{self._info.name} has no special token {text!r}: use the format it was trained on."
+            )
+        return found
+
+    def _plain(self, text: str) -> tuple[int, ...]:
+        """Tokens of one segment, from the cache where it was tokenized lately."""
+        with self._tokenizing:
+            known = self._tokenized.get(text)
+            if known is not None:
+                self._tokenized.move_to_end(text)
+                return known
+            self._require_open()
+            ids = llama_library.tokenize(self._model, text)
+            if len(ids) <= _CACHED_TOKENS:
+                self._tokenized[text] = ids
+                self._tokenized_size += len(ids)
+            while self._tokenized_size > _CACHED_TOKENS:
+                _, oldest = self._tokenized.popitem(last=False)
+                self._tokenized_size -= len(oldest)
+            return ids
+
+
+def _free(slot: CacheSlot, model: int) -> None:
+    slot.close()
+    api.llama_model_free(model)
+
+
+def _threads(wanted: int | None) -> Threads:
+    if wanted is None:
+        return default_threads()
+    if wanted < 1:
+        raise EngineError(f"The number of threads is {wanted}: it must be at least 1.")
+    return Threads(reading=wanted, generating=wanted)
+
+
+def _context_limit(path: Path, wanted: int | None, trained: int) -> int:
+    if wanted is None:
+        return min(trained, DEFAULT_CONTEXT_LENGTH)
+    if not 1 <= wanted <= trained:
+        raise EngineError(
+            f"The context length {wanted} cannot be had: {path.name} was trained for 1 to {trained} tokens."
+        )
+    return wanted
+
+
+def _model_info(path: Path, model: int, limit: int, size: int) -> ModelInfo:
+    values = llama_library.metadata(model)
+    return ModelInfo(
+        name=values.get("general.name") or path.stem,
+        architecture=values.get("general.architecture", "unknown"),
+        context_length=limit,
+        vocabulary_size=api.llama_vocab_n_tokens(api.llama_model_get_vocab(model)),
+        parameters=api.llama_model_n_params(model),
+        size_bytes=size,
+        format=values.get("linewise.format"),
+        metadata=values,
+    )

@@ -1,0 +1,216 @@
+"""llama.cpp as a library: loaded once, kept silent, with plain functions over its C interface.
+
+Everything here wraps one call or loop over `llama_cpp.llama_cpp` (ctypes) and knows nothing of prompts or
+requests. Handles are the addresses that the C functions return.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from linewise.engines.cores import Threads
+from linewise.engines.vocabulary import Vocabulary
+from linewise.errors import EngineError, ModelError
+
+
+def _load() -> Any:
+    """The library's ctypes module, with OpenMP told to let its threads sleep while they wait for each other.
+
+    By default they spin. On a machine busy with anything else, a thread that waits for its turn then holds
+    all others up for whole time slices: measured, 100 ms a token where 0.4 were needed. OpenMP reads the
+    variable once, when it is loaded with the library; nobody else, such as a later import of torch, shall.
+    """
+    chosen_by_user = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
+    if not chosen_by_user:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+    try:
+        from llama_cpp import llama_cpp  # noqa: PLC0415
+    finally:
+        if not chosen_by_user:
+            del os.environ["OMP_WAIT_POLICY"]
+    return llama_cpp
+
+
+api = _load()
+
+_ERROR, _CONTINUED = 4, 5  # ggml_log_level
+
+
+class _Log:
+    """Takes what llama.cpp would print, and keeps the last errors for our own messages."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=4)
+        self._level = 0
+        # ctypes frees a callback that nobody holds, and llama.cpp would then call into freed memory.
+        self._callback = api.llama_log_callback(self._take)
+
+    def install(self) -> None:
+        api.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _take(self, level: int, text: bytes | None, _: object) -> None:
+        self._level = self._level if level == _CONTINUED else level
+        line = (text or b"").decode("utf-8", "replace").strip()
+        if self._level == _ERROR and line:
+            self._lines.append(line)
+
+    def take_errors(self) -> str:
+        """The error lines since the last call, as one line."""
+        lines = "; ".join(self._lines)
+        self._lines.clear()
+        return lines
+
+
+@functools.cache
+def _log() -> _Log:
+    """The library's log; the first call also starts the library."""
+    log = _Log()
+    log.install()
+    api.llama_backend_init()
+    return log
+
+
+def load_model(path: Path) -> int:
+    """Handle of the model in the file at `path`, memory-mapped. Free it with `llama_model_free`.
+
+    Raises ModelError with llama.cpp's own reason when it refuses the file.
+    """
+    log = _log()
+    log.take_errors()
+    parameters = api.llama_model_default_params()
+    parameters.check_tensors = True
+    overrides = (api.llama_model_kv_override * 2)()  # the empty second one ends the list
+    # A SentencePiece vocabulary would put a space before every segment, and so into the middle of words.
+    overrides[0].tag = api.LLAMA_KV_OVERRIDE_TYPE_BOOL
+    overrides[0].key = b"tokenizer.ggml.add_space_prefix"
+    overrides[0].value.val_bool = False
+    parameters.kv_overrides = overrides
+    model = api.llama_model_load_from_file(str(path).encode(), parameters)
+    if not model:
+        reason = log.take_errors() or "it gave no reason"
+        raise ModelError(f"llama.cpp cannot load {path} ({reason}): get the model again, or export it anew.")
+    return int(model)
+
+
+def open_context(model: int, *, tokens: int, chunk: int, threads: Threads) -> int:
+    """Handle of a context for `tokens` tokens, read in chunks of at most `chunk`.
+
+    Raises EngineError when there is not enough memory.
+    """
+    log = _log()
+    log.take_errors()
+    parameters = api.llama_context_default_params()
+    parameters.n_ctx = tokens
+    parameters.n_batch = parameters.n_ubatch = chunk
+    parameters.n_threads, parameters.n_threads_batch = threads.generating, threads.reading
+    context = api.llama_init_from_model(model, parameters)
+    if not context:
+        reason = log.take_errors() or "it gave no reason"
+        raise EngineError(
+            f"llama.cpp cannot make a context of {tokens} tokens ({reason}): "
+            "free some memory or set a smaller context length."
+        )
+    return int(context)
+
+
+def decode(context: int, batch: Any) -> None:
+    """Run `batch` (a `llama_batch`) through the model. Raises EngineError when llama.cpp fails."""
+    status = api.llama_decode(context, batch)
+    if status != 0:
+        reason = _log().take_errors() or "it gave no reason"
+        raise EngineError(
+            f"llama.cpp failed to decode (status {status}; {reason}): try again, or reload the model."
+        )
+
+
+def quantize(source: Path, target: Path, file_type: int, threads: int) -> None:
+    """Write `source` to `target` in llama.cpp's file type `file_type`. Raises ModelError when it fails."""
+    log = _log()
+    log.take_errors()
+    parameters = api.llama_model_quantize_default_params()
+    parameters.ftype = file_type
+    parameters.nthread = threads
+    status = api.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(parameters))
+    if status != 0:
+        reason = log.take_errors() or "it gave no reason"
+        raise ModelError(f"llama.cpp cannot quantize {source} ({reason}): try another type, or f16.")
+
+
+def metadata(model: int) -> Mapping[str, str]:
+    """The model file's scalar metadata, each value as text."""
+    found = {}
+    for index in range(api.llama_model_meta_count(model)):
+        key = _text(functools.partial(api.llama_model_meta_key_by_index, model, index))
+        found[key] = _text(functools.partial(api.llama_model_meta_val_str_by_index, model, index))
+    return found
+
+
+def _text(write: Callable[[Any, int], int]) -> str:
+    """What `write(buffer, size)` writes; it returns the length that it needs, as C's snprintf does."""
+    size = 256
+    while True:
+        buffer = ctypes.create_string_buffer(size)
+        needed = int(write(buffer, size))
+        if needed < size:
+            return buffer.raw[: max(needed, 0)].decode("utf-8", "replace")
+        size = needed + 1
+
+
+def read_vocabulary(model: int) -> Vocabulary:
+    """Every token of `model`, with its role."""
+    handle = api.llama_model_get_vocab(model)
+    count = api.llama_vocab_n_tokens(handle)
+    buffer = ctypes.create_string_buffer(512)
+    pieces: list[bytes] = []
+    control, ends, unused = set(), set(), set()
+    special: dict[str, int] = {}
+    kept_whole: dict[str, int] = {}
+    for id_ in range(count):
+        length = api.llama_token_to_piece(handle, id_, buffer, len(buffer), 0, True)
+        if length < 0:
+            buffer = ctypes.create_string_buffer(-length)
+            length = api.llama_token_to_piece(handle, id_, buffer, len(buffer), 0, True)
+        piece = buffer.raw[:length]
+        pieces.append(piece)
+        attributes = api.llama_vocab_get_attr(handle, id_)
+        if attributes & (api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNKNOWN):
+            control.add(id_)
+            special[piece.decode("utf-8", "replace")] = id_
+        elif attributes & api.LLAMA_TOKEN_ATTR_USER_DEFINED:
+            kept_whole[piece.decode("utf-8", "replace")] = id_
+        elif attributes & api.LLAMA_TOKEN_ATTR_UNUSED:
+            unused.add(id_)
+        if api.llama_vocab_is_eog(handle, id_):
+            ends.add(id_)
+    return Vocabulary(
+        tuple(pieces), frozenset(control), {**kept_whole, **special}, frozenset(ends), frozenset(unused)
+    )
+
+
+def tokenize(model: int, text: str) -> tuple[int, ...]:
+    """Ids of the tokens of plain `text`: no begin token, and no control token whatever the text says.
+
+    A lone surrogate, which UTF-8 cannot write, is read as U+FFFD.
+    """
+    if not text:
+        return ()
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError:
+        raw = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+    handle = api.llama_model_get_vocab(model)
+    size = len(raw) + 1
+    buffer = (api.llama_token * size)()
+    count = api.llama_tokenize(handle, raw, len(raw), buffer, size, False, False)
+    if count < 0:
+        buffer = (api.llama_token * -count)()
+        count = api.llama_tokenize(handle, raw, len(raw), buffer, -count, False, False)
+    if count < 0:
+        raise EngineError(f"llama.cpp cannot tokenize a text of {len(raw):,} bytes: make it shorter.")
+    return tuple(buffer[:count])

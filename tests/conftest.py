@@ -1,0 +1,28 @@
+"""Fixtures that every test may use: a tiny model, made once a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # `import tiny_model` works under any import mode
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder with a tiny random Llama and its tokenizer."""
+    from tiny_model import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("tiny") / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny_checkpoint: Path) -> Path:
+    """The tiny model as a GGUF file in float32, marked as trained on `edit-log/1`."""
+    from linewise_training.export import export
+
+    out = tiny_checkpoint.parent / "tiny.gguf"
+    export(tiny_checkpoint, out, quantization="f32", metadata={"linewise.format": "edit-log/1"})
+    return out
