@@ -1,0 +1,7 @@
+"""Export: a trained Hugging Face folder becomes one quantized GGUF file that the engine serves."""
+
+from __future__ import annotations
+
+from linewise_training.export.gguf_model import QUANTIZATIONS, Exported, export
+
+__all__ = ["QUANTIZATIONS", "Exported", "export"]

@@ -1,0 +1,72 @@
+"""The command that exports a trained model: `export_command` is put into `linewise train` as `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from linewise.errors import LinewiseError
+from linewise_training.export.gguf_model import QUANTIZATIONS, export
+
+
+@click.command("export")
+@click.option(
+    "--model",
+    "model",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Hugging Face model folder: config.json, model.safetensors, tokenizer.json.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help="GGUF file."
+)
+@click.option(
+    "--quantize",
+    "quantization",
+    type=click.Choice(list(QUANTIZATIONS)),
+    default="q8_0",
+    show_default=True,
+    metavar="TYPE",
+    help=f"How weights are stored: {', '.join(QUANTIZATIONS)}.",
+)
+@click.option(
+    "--format",
+    "format_name",
+    metavar="NAME",
+    help="Format that the model was trained on, such as edit-log/1.",
+)
+@click.option("--name", metavar="NAME", help="Name of the model (default: the file's).")
+@click.option(
+    "--note", "notes", metavar="KEY=VALUE", multiple=True, help="Further metadata, kept as linewise.KEY."
+)
+def export_command(
+    *,
+    model: Path,
+    out: Path,
+    quantization: str,
+    format_name: str | None,
+    name: str | None,
+    notes: tuple[str, ...],
+) -> None:
+    """Write a trained model as one GGUF file that Linewise serves."""
+    metadata: dict[str, str] = {}
+    for note in notes:
+        key, found, value = note.partition("=")
+        if not (key and found):
+            raise click.BadParameter(f"{note!r} is not KEY=VALUE", param_hint="--note")
+        metadata[f"linewise.{key}"] = value
+    if format_name:
+        metadata["linewise.format"] = format_name
+    if name:
+        metadata["general.name"] = name
+    try:
+        written = export(model, out, quantization=quantization, metadata=metadata)
+    except (LinewiseError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    types = ", ".join(f"{count} {kind}" for kind, count in sorted(written.tensor_types.items()))
+    click.echo(
+        f"{written.path}: {written.size_bytes:,} bytes ({written.size_bytes / 2**20:.1f} MiB), "
+        f"{written.parameters:,} parameters; tensors: {types}"
+    )

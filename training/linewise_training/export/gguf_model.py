@@ -1,0 +1,155 @@
+"""Writes a GGUF file, and quantizes it with llama.cpp's own quantizer.
+
+A model is always written in float32 first, so that every type is quantized from the exact weights. The
+target appears only when it is whole: a run that is killed leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
+
+from linewise.engines.cores import physical_cores
+from linewise.engines.gguf_file import read_gguf
+from linewise.errors import ModelError
+from linewise_training.export.checkpoint import Checkpoint, open_checkpoint
+from linewise_training.export.llama import LlamaShape, read_shape, tensors
+from linewise_training.export.tokenizer import TokenizerTables, read_tokenizer
+
+QUANTIZATIONS: Mapping[str, LlamaFileType] = {
+    "f32": LlamaFileType.ALL_F32,
+    "f16": LlamaFileType.MOSTLY_F16,
+    "bf16": LlamaFileType.MOSTLY_BF16,
+    "q8_0": LlamaFileType.MOSTLY_Q8_0,
+    "q6_k": LlamaFileType.MOSTLY_Q6_K,
+    "q5_k_m": LlamaFileType.MOSTLY_Q5_K_M,
+    "q5_k_s": LlamaFileType.MOSTLY_Q5_K_S,
+    "q5_0": LlamaFileType.MOSTLY_Q5_0,
+    "q4_k_m": LlamaFileType.MOSTLY_Q4_K_M,
+    "q4_k_s": LlamaFileType.MOSTLY_Q4_K_S,
+    "q4_0": LlamaFileType.MOSTLY_Q4_0,
+}
+"""The types that can be written. Rows that are no multiple of 256 fall back from a K type to a wider one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written. `tensor_types` counts the tensors stored in each type."""
+
+    path: Path
+    size_bytes: int
+    parameters: int
+    tensor_types: Mapping[str, int]
+
+
+def export(checkpoint_dir: Path, out: Path, *, quantization: str, metadata: Mapping[str, str]) -> Exported:
+    """Write the Hugging Face folder `checkpoint_dir` to the GGUF file `out`, in a type of QUANTIZATIONS.
+
+    The folder needs config.json, model.safetensors and tokenizer.json. The keys of `metadata` begin with
+    "linewise." or "general.", such as "linewise.format". Raises ModelError for anything
+    that would not become a model that llama.cpp runs exactly as it was trained.
+    """
+    if quantization not in QUANTIZATIONS:
+        raise ModelError(
+            f"There is no quantization {quantization!r}: choose one of {', '.join(QUANTIZATIONS)}."
+        )
+    for key in metadata:
+        if not key.startswith(("linewise.", "general.")):
+            raise ModelError(f"The metadata key {key!r} is not ours to write: begin it with 'linewise.'.")
+    checkpoint = open_checkpoint(checkpoint_dir)
+    shape = read_shape(checkpoint.config)
+    tokenizer = read_tokenizer(checkpoint_dir / "tokenizer.json", shape.vocabulary)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
+        exact, final = Path(folder) / "exact.gguf", Path(folder) / "final.gguf"
+        parameters = _write(checkpoint, shape, tokenizer, {"general.name": out.stem, **metadata}, exact)
+        if quantization == "f32":
+            final = exact
+        else:
+            # Imported here so that writing float32 works where llama.cpp is not installed.
+            from linewise.engines.llama_library import quantize  # noqa: PLC0415
+
+            quantize(exact, final, int(QUANTIZATIONS[quantization]), physical_cores())
+        types = Counter(GGMLQuantizationType(tensor.type).name for tensor in read_gguf(final).tensors)
+        final.replace(out)
+    return Exported(out, out.stat().st_size, parameters, dict(types))
+
+
+def _write(
+    checkpoint: Checkpoint,
+    shape: LlamaShape,
+    tokenizer: TokenizerTables,
+    metadata: Mapping[str, str],
+    path: Path,
+) -> int:
+    """Write `path` in float32; return the number of parameters."""
+    writer = GGUFWriter(path, "llama")
+    try:
+        writer.add_type("model")
+        writer.add_file_type(LlamaFileType.ALL_F32)
+        for key, value in metadata.items():
+            writer.add_string(key, value)
+        _add_shape(writer, shape)
+        _add_tokenizer(writer, checkpoint, tokenizer)
+        parameters = 0
+        for name, values in tensors(checkpoint, shape):
+            parameters += values.size
+            writer.add_tensor(name, values)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
+    return parameters
+
+
+def _add_shape(writer: GGUFWriter, shape: LlamaShape) -> None:
+    writer.add_vocab_size(shape.vocabulary)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.hidden)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_block_count(shape.layers)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.key_value_heads)
+    writer.add_key_length(shape.head)
+    writer.add_value_length(shape.head)
+    writer.add_rope_dimension_count(shape.head)
+    writer.add_rope_freq_base(shape.rope_base)
+    writer.add_layer_norm_rms_eps(shape.epsilon)
+
+
+def _add_tokenizer(writer: GGUFWriter, checkpoint: Checkpoint, tokenizer: TokenizerTables) -> None:
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(tokenizer.splitter)
+    writer.add_token_list(list(tokenizer.texts))
+    writer.add_token_types([int(role) for role in tokenizer.roles])
+    writer.add_token_merges(list(tokenizer.merges))
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    config = checkpoint.config
+    ends = config.get("eos_token_id")
+    ends = ends if isinstance(ends, list) else [ends]
+    if not ends or ends[0] is None:
+        raise ModelError(
+            f"{checkpoint.folder}/config.json names no eos_token_id, so generation would never end."
+        )
+    writer.add_eos_token_id(_token_id(checkpoint, tokenizer, ends[0]))
+    for extra in ends[1:2]:
+        writer.add_eot_token_id(_token_id(checkpoint, tokenizer, extra))
+    if config.get("pad_token_id") is not None:
+        writer.add_pad_token_id(_token_id(checkpoint, tokenizer, config["pad_token_id"]))
+    if config.get("bos_token_id") is not None:
+        writer.add_bos_token_id(_token_id(checkpoint, tokenizer, config["bos_token_id"]))
+
+
+def _token_id(checkpoint: Checkpoint, tokenizer: TokenizerTables, value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < len(tokenizer.texts):
+        raise ModelError(
+            f"{checkpoint.folder}/config.json names the token {value!r}, which its vocabulary lacks."
+        )
+    return value
