@@ -4,7 +4,7 @@ from linewise.errors import LinewiseError
 from linewise.verify.compare import SYNTAX_CODES, blamed_line, new_problems
 from linewise.verify.fast import FastVerifier
 from linewise.verify.protocol import Problem, Verifier
-
+from linewise.verify.pylint_verifier import PylintVerifier
 
 __all__ = [
     "SYNTAX_CODES",
@@ -21,8 +21,6 @@ __all__ = [
 def get_verifier(name: str) -> Verifier:
     """The verifier called `name`: "pylint" or "fast". Raises LinewiseError for another name."""
     if name == "pylint":
-        from linewise.verify.pylint_verifier import PylintVerifier
-
         return PylintVerifier()
     if name == "fast":
         return FastVerifier()

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
-import threading
 import tokenize
-import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 from pyflakes import checker, messages
 
 from linewise.verify.protocol import Problem
+from linewise.verify.quiet import no_warnings
 
 SYNTAX_ERROR = "syntax-error"
 
@@ -59,8 +58,6 @@ _SERIOUS = {
 _CODES = {cls: _SERIOUS[name] for name, cls in vars(messages).items() if name in _SERIOUS}
 
 _COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=]")
-# The state of `warnings` belongs to the whole program, so only one thread at a time may change it.
-_WARNINGS_LOCK = threading.Lock()
 
 
 class FastVerifier:
@@ -78,8 +75,7 @@ class FastVerifier:
     def _one(self, source: str) -> tuple[Problem, ...]:
         try:
             _check_encoding(source)
-            with _WARNINGS_LOCK, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with no_warnings():
                 tree = ast.parse(source, "<source>")
                 # Some syntax errors (a `return` outside a function) are found after parsing only.
                 compile(tree, "<source>", "exec", dont_inherit=True)

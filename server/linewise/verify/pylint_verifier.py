@@ -1,0 +1,187 @@
+"""The pylint verifier: pylint in this process, its errors and fatals and the warnings W0311 and W0231.
+
+These are the messages that count in the LintSeq paper (bad indentation and a base class's `__init__` that is
+not called are warnings by name only). The user's own pylint configuration is not read; comments such as
+`# pylint: disable=E1101` in the source are obeyed, as pylint itself does.
+
+A source's verdict does not depend on what else is verified: every source is a module of its own that no
+import can reach, and what it may leave behind in astroid's shared tree of other modules (attributes that it
+assigns to their classes, inferences) is taken back. The trees of imported modules are kept, as building them
+is most of the cost of a first run, until there are too many.
+
+What it does not do: look at the folder of the document. An import that this Python cannot find is E0401.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import tokenize
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from astroid import bases, nodes
+from astroid.builder import AstroidBuilder
+from astroid.context import _invalidate_cache as forget_inferences
+from astroid.exceptions import AstroidBuildingError, AstroidError, AstroidSyntaxError
+from astroid.inference_tip import clear_inference_tip_cache
+from astroid.manager import AstroidManager
+from pylint.interfaces import HIGH
+from pylint.lint import PyLinter
+from pylint.reporters import CollectingReporter
+from pylint.typing import FileItem
+
+from linewise.verify.protocol import Problem
+from linewise.verify.quiet import no_warnings
+
+CRASH = "F0002"
+WARNINGS_THAT_COUNT = ("W0311", "W0231")
+
+# Not an identifier, so no import statement can name it.
+_MODULE = "linewise-source"
+# A tree takes some 1 to 5 MB; a typical source imports fewer than ten modules, which import others.
+_MAX_TREES = 400
+
+# Pylint and astroid keep their state in globals.
+_LOCK = threading.Lock()
+
+
+class PylintVerifier:
+    """Runs pylint on sources. Safe to use from any thread; one thread at a time works.
+
+    `load_extensions` lets pylint import compiled modules outside the standard library that a source names,
+    to learn what is in them. That runs their code, so it is for sources that are trusted.
+    """
+
+    def __init__(self, *, load_extensions: bool = False) -> None:
+        self._load_extensions = load_extensions
+        self._linter: _Linter | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that configuration and reports use."""
+        return "pylint"
+
+    def problems(self, sources: Sequence[str]) -> list[tuple[Problem, ...]]:
+        """The problems of each source, in order of place. Never raises for bad source text."""
+        with _LOCK:
+            if self._linter is None:
+                self._linter = _Linter(self._load_extensions)
+            return self._linter.verdicts(sources)
+
+
+class _Linter(PyLinter):  # type: ignore[misc]
+    """Pylint with the messages that count, which takes back what a module did to others."""
+
+    def __init__(self, load_extensions: bool) -> None:
+        super().__init__(reporter=CollectingReporter())
+        self.load_default_plugins()
+        self.disable("all")
+        for category in ("E", "F"):
+            self.enable(category)
+        for code in WARNINGS_THAT_COUNT:
+            self.enable(code)
+        self.config.generated_members = ["cv2.*"]
+        self.config.unsafe_load_any_extension = load_extensions
+        self._source = ""
+        self._assigned: list[tuple[dict[str, list[Any]], str, Any]] = []
+        self.initialize()
+
+    def verdicts(self, sources: Sequence[str]) -> list[tuple[Problem, ...]]:
+        """Lint each source as a module by itself."""
+        # Setting the checkers up takes longer than checking a small source, so it is done once a batch.
+        with self._astroid_module_checker() as check:
+            return [self._verdict(source, check) for source in sources]
+
+    def _verdict(self, source: str, check: Callable[[nodes.Module], bool | None]) -> tuple[Problem, ...]:
+        self._source = source
+        self.reporter.messages = []
+        try:
+            self._check_file(self.get_ast, check, FileItem(_MODULE, f"{_MODULE}.py", _MODULE))
+        except Exception as error:  # whatever a checker may raise, and RecursionError for deep nesting
+            cause = error.__cause__ or error
+            return (Problem(0, 0, CRASH, f"pylint failed on this source: {type(cause).__name__}: {cause}"),)
+        finally:
+            self._take_back()
+        return tuple(
+            sorted(
+                Problem(
+                    max(0, message.line - 1),
+                    max(0, message.column),
+                    message.msg_id,
+                    message.msg.replace(f"({_MODULE}, line", "(line").replace("(<unknown>, line", "(line"),
+                )
+                for message in self.reporter.messages
+            )
+        )
+
+    def get_ast(self, filepath: str, modname: str, data: str | None = None) -> nodes.Module | None:  # noqa: ARG002
+        """Build the tree of the source at hand; pylint's own method would read a file, and print."""
+        builder = _Builder(AstroidManager())
+        self._assigned = builder.assigned
+        try:
+            with no_warnings():
+                return builder.build(self._source, modname, filepath)
+        except (AstroidSyntaxError, SyntaxError, UnicodeEncodeError) as error:
+            fault = getattr(error, "error", error)
+            line = getattr(fault, "lineno", None) or 0
+            if isinstance(fault, UnicodeEncodeError):
+                line = self._source.count("\n", 0, fault.start) + 1
+            self.add_message(
+                "syntax-error",
+                line=line,
+                col_offset=getattr(fault, "offset", None),
+                args=f"Parsing failed: '{fault}'",
+                confidence=HIGH,
+            )
+        except (AstroidBuildingError, UnicodeDecodeError) as error:
+            self.add_message("parse-error", args=error)
+        return None
+
+    def _take_back(self) -> None:
+        for table, name, node in self._assigned:
+            rest = [other for other in table.get(name, ()) if other is not node]
+            if rest:
+                table[name] = rest
+            else:
+                table.pop(name, None)
+        self._assigned = []
+        manager = AstroidManager()
+        manager.astroid_cache.pop(_MODULE, None)
+        forget_inferences()
+        clear_inference_tip_cache()
+        if len(manager.astroid_cache) > _MAX_TREES:
+            manager.clear_cache()
+
+
+class _Builder(AstroidBuilder):  # type: ignore[misc]
+    """Builds a module's tree and remembers which attributes it put on classes of other modules."""
+
+    def __init__(self, manager: AstroidManager) -> None:
+        super().__init__(manager)
+        self.assigned: list[tuple[dict[str, list[Any]], str, Any]] = []
+
+    def build(self, source: str, name: str, path: str) -> nodes.Module:
+        """Tree of `source` as if it had been read from a file in UTF-8: its encoding declaration counts."""
+        content = source.encode("utf-8")
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        text = io.TextIOWrapper(io.BytesIO(content), encoding, newline=None).read()
+        module = self.string_build(text, name, path)
+        module.file_bytes = content
+        module.file_encoding = encoding
+        return module
+
+    def delayed_assattr(self, node: nodes.AssignAttr) -> None:
+        """Let astroid note the attribute on what the expression is; remember where that was."""
+        super().delayed_assattr(node)
+        root = node.root()
+        try:
+            for inferred in node.expr.infer():
+                owner = inferred._proxied if isinstance(inferred, bases.Proxy) else inferred
+                if not isinstance(owner, nodes.NodeNG) or owner.root() is root:
+                    continue
+                for table in (getattr(owner, "instance_attrs", {}), getattr(owner, "locals", {})):
+                    if any(other is node for other in table.get(node.attrname, ())):
+                        self.assigned.append((table, node.attrname, node))
+        except AstroidError:
+            pass  # What cannot be inferred was not noted anywhere.
