@@ -53,6 +53,10 @@ class Format(Protocol):
         """
         ...
 
-    def parser(self, lines: Sequence[str]) -> StreamingParser:
-        """Parser for a stream of edits, the first of which applies to `lines`, each next to its result."""
+    def parser(self, lines: Sequence[str], first_line: int = 0) -> StreamingParser:
+        """Parser for a stream of edits, the first of which applies to `lines`, each next to its result.
+
+        `first_line` is the 0-based true line of `lines[0]` where `lines` is a window of a longer file;
+        the hunks it yields count from the window's start.
+        """
         ...

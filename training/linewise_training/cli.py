@@ -1,0 +1,123 @@
+"""`linewise train`: the stages of making a model, one command each, and `run` for all of them by a recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from linewise.errors import LinewiseError
+from linewise_training.corpus import corpus_command
+from linewise_training.export.command import export_command
+from linewise_training.lintseq import lintseq_command
+from linewise_training.recipe import Recipe, read_recipe, run_recipe
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_OUT = click.Path(path_type=Path, file_okay=False)
+
+
+class _RecipeType(click.ParamType[Recipe]):
+    """A recipe by name or file."""
+
+    name = "recipe"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Recipe:
+        """Read it; a fault becomes a usage error."""
+        try:
+            return read_recipe(str(value))
+        except LinewiseError as error:
+            self.fail(str(error), param, ctx)
+
+
+_recipe = click.option(
+    "--recipe", type=_RecipeType(), required=True, help="Shipped recipe's name, or a .toml file."
+)
+_out = click.option("--out", type=_OUT, required=True, help="Folder to write to; a cut run goes on there.")
+_corpus = click.option("--corpus", type=_FOLDER, required=True, help="Folder that `corpus` wrote.")
+_tokenizer = click.option("--tokenizer", type=_FOLDER, required=True, help="Folder that `tokenizer` wrote.")
+
+
+@click.group("train")
+def train() -> None:
+    """Make a model: corpus, lintseq, tokenizer, pretrain, sft, export; or all of them with run."""
+
+
+@train.command("tokenizer")
+@click.option("--in", "files", type=_FILE, required=True, help="files.jsonl of a corpus.")
+@click.option("--vocabulary", type=click.IntRange(min=300, max=65536), default=4096, show_default=True)
+@click.option("--characters", type=click.IntRange(min=1), default=20_000_000, show_default=True)
+@click.option("--context", type=click.IntRange(min=64), default=1024, show_default=True)
+@_out
+def tokenizer_command(files: Path, vocabulary: int, characters: int, context: int, out: Path) -> None:
+    """Learn a byte-level BPE tokenizer with the edit tokens."""
+    from linewise_training import steps  # noqa: PLC0415
+
+    _report(steps.make_tokenizer(files, out, vocabulary, characters, context))
+
+
+@train.command("pretrain")
+@_recipe
+@_corpus
+@_tokenizer
+@_out
+def pretrain_command(recipe: Recipe, corpus: Path, tokenizer: Path, out: Path) -> None:
+    """Train a new model on code, every token learned."""
+    from linewise_training import steps  # noqa: PLC0415
+
+    _report(steps.pretrain(corpus, tokenizer, out, recipe.model, *recipe.pretrain, recipe.seed))
+
+
+@train.command("sft")
+@_recipe
+@_corpus
+@click.option("--sequences", type=_FILE, required=True, help="Edit sequences that `lintseq` wrote.")
+@_tokenizer
+@click.option("--model", type=_FOLDER, required=True, help="Folder of the pretrained model.")
+@_out
+def sft_command(
+    recipe: Recipe, corpus: Path, sequences: Path, tokenizer: Path, model: Path, out: Path
+) -> None:
+    """Fine-tune on edits, given documents and instructions."""
+    from linewise_training import steps  # noqa: PLC0415
+
+    _report(steps.finetune(corpus, sequences, tokenizer, model, out, *recipe.sft, recipe.seed))
+
+
+@train.command("run")
+@click.argument("recipe", type=_RecipeType())
+@_out
+@click.option("--python", "pythons", multiple=True, help="Python executable whose code is taken, too.")
+@click.option("--mbpp", type=_FILE, help="MBPP in JSONL: pairs of problems 601 to 974.")
+@click.option("--leetcode", type=_FILE, help="LeetCodeDataset in JSONL: pairs of its solutions.")
+@click.option("--benchmark", "benchmarks", type=_FILE, multiple=True, help="Keep its problems out.")
+def run_command(
+    recipe: Recipe,
+    out: Path,
+    pythons: tuple[str, ...],
+    mbpp: Path | None,
+    leetcode: Path | None,
+    benchmarks: tuple[Path, ...],
+) -> None:
+    """Run or resume every stage of RECIPE; ends with a GGUF file."""
+    sources = [option for python in pythons for option in ("--python", python)]
+    sources += ["--mbpp", str(mbpp)] if mbpp else []
+    sources += ["--leetcode", str(leetcode)] if leetcode else []
+    sources += [option for path in benchmarks for option in ("--benchmark", str(path))]
+    try:
+        model = run_recipe(recipe, out, sources)
+    except (LinewiseError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"model: {model}")
+
+
+def _report(figures: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(dict(figures)))
+
+
+train.add_command(corpus_command)
+train.add_command(lintseq_command)
+train.add_command(export_command)

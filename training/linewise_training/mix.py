@@ -1,0 +1,110 @@
+"""What a training stage reads: how much of each kind of example, drawn repeatably from a corpus."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linewise.edits import parse_sequence, split_lines
+from linewise_training.examples import (
+    Example,
+    editing_example,
+    function_example,
+    plain_examples,
+    rephrase,
+    writing_example,
+)
+from linewise_training.token_file import read_jsonl
+
+VALIDATION_SHARE = 0.01  # of files and of programs, chosen by the hash of their text
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Shares of a stage's data.
+
+    `plain_characters` of files as they are; `writing` passes over the LintSeq sequences, each pass with
+    instructions phrased anew; `editing` and `function` examples per file of the corpus. No example shows
+    more than `window_characters` of a file. Files of one origin (a package) are used up to
+    `origin_characters`, so that a few large packages do not drown the others.
+    """
+
+    plain_characters: int = 0
+    writing: int = 1
+    editing: float = 1.0
+    function: float = 0.5
+    window_characters: int = 2000
+    origin_characters: int = 2_500_000
+
+
+def held_out(text: str) -> bool:
+    """Whether an item belongs to the validation set: decided by its text alone, so it holds across runs."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
+
+
+def examples(
+    files: Path, sequences: Path | None, mix: Mix, seed: int, *, validation: bool
+) -> Iterator[Example]:
+    """Examples of a mix in random order, repeatable from `seed`.
+
+    `files` is a corpus's files.jsonl, `sequences` the output of `linewise train lintseq`. With `validation`
+    only held-out items are used, otherwise only the others.
+    """
+    rng = random.Random(seed)
+    streams = [list(_of_files(files, mix, rng, validation))]
+    if sequences is not None:
+        rows = [row for row in read_jsonl(sequences) if held_out(str(row["program"])) is validation]
+        for _ in range(mix.writing if not validation else 1):
+            streams.append([_of_sequence(row, rng) for row in rows])
+    everything = [example for stream in streams for example in stream]
+    rng.shuffle(everything)
+    yield from everything
+
+
+def _of_files(files: Path, mix: Mix, rng: random.Random, validation: bool) -> Iterable[Example]:
+    rows = [row for row in read_jsonl(files) if held_out(str(row["text"])) is validation]
+    rng.shuffle(rows)
+    plain_left = mix.plain_characters
+    used: Counter[str] = Counter()
+    for row in rows:
+        text, path, origin = without_licence_header(str(row["text"])), str(row["path"]), str(row["origin"])
+        used[origin] += len(text)
+        if used[origin] > mix.origin_characters:
+            continue
+        name = "/".join(path.split("/")[-2:]) if rng.random() < 0.5 else path.rsplit("/", maxsplit=1)[-1]
+        if plain_left > 0:
+            plain_left -= len(text)
+            yield from plain_examples(text, name, mix.window_characters)
+        lines = split_lines(text.rstrip("\n"))
+        for _ in range(_times(mix.editing, rng)):
+            example = editing_example(name, lines, mix.window_characters, rng)
+            if example:
+                yield example
+        for _ in range(_times(mix.function, rng)):
+            example = function_example(name, text, mix.window_characters, rng)
+            if example:
+                yield example
+
+
+def without_licence_header(text: str) -> str:
+    """`text` without a comment block at its top that speaks of copyright: ever the same few texts."""
+    lines = text.split("\n")
+    end = next((i for i, line in enumerate(lines) if line and not line.startswith("#")), 0)
+    header = "\n".join(lines[:end]).lower()
+    return "\n".join(lines[end:]) if "copyright" in header or "license" in header else text
+
+
+def _of_sequence(row: dict[str, Any], rng: random.Random) -> Example:
+    edits = [edit for text in row["edits"] for edit in parse_sequence(text).edits]
+    return writing_example(rephrase(row["instruction"], rng), row["program"], edits, rng)
+
+
+def _times(mean: float, rng: random.Random) -> int:
+    whole = int(mean)
+    return whole + (rng.random() < mean - whole)

@@ -1,0 +1,135 @@
+"""The stages of a recipe, each a function of its inputs' paths; `linewise train`'s commands call them too."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from transformers import LlamaForCausalLM
+
+from linewise_training.corpus import corpus_command
+from linewise_training.export import export
+from linewise_training.lintseq import lintseq_command
+from linewise_training.mix import Mix, examples
+from linewise_training.recipe import Recipe
+from linewise_training.stage import ModelShape, Schedule, new_model, train_stage
+from linewise_training.token_file import write_token_file
+from linewise_training.tokenizer import load_tokenizer, save_tokenizer, texts_of, train_tokenizer
+
+FORMAT = "edit-log/1"
+
+
+def make_corpus(out: Path, options: Sequence[str]) -> Mapping[str, Any]:
+    """`linewise train corpus` into `out`."""
+    _invoke(corpus_command, ["--out", str(out), *options])
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    return {key: manifest[key] for key in ("files", "characters", "pairs")}
+
+
+def make_sequences(corpus: Path, out: Path, options: Sequence[str]) -> Mapping[str, Any]:
+    """`linewise train lintseq` over a corpus's pairs."""
+    _invoke(
+        lintseq_command,
+        ["--in", str(corpus / "pairs.jsonl"), "--out", str(out / "sequences.jsonl"), *options],
+    )
+    with (out / "sequences.jsonl").open(encoding="utf-8") as lines:
+        return {"sequences": sum(1 for _ in lines)}
+
+
+def make_tokenizer(
+    files: Path, out: Path, vocabulary: int, characters: int, context: int
+) -> Mapping[str, Any]:
+    """Learn a tokenizer from about `characters` of a corpus, taken evenly from all of it."""
+    total = sum(len(text) for text in texts_of(files))
+    every = max(1, total // max(1, characters))
+    tokenizer = train_tokenizer(itertools.islice(texts_of(files), 0, None, every), vocabulary)
+    save_tokenizer(tokenizer, out, context)
+    sample = "".join(itertools.islice(texts_of(files), 0, 500, 7))
+    tokens = len(tokenizer.encode(sample, add_special_tokens=False).ids)
+    return {
+        "vocabulary": tokenizer.get_vocab_size(),
+        "bytes_per_token": len(sample.encode()) / max(1, tokens),
+    }
+
+
+def pretrain(
+    corpus: Path, tokenizer: Path, out: Path, shape: ModelShape, mix: Mix, schedule: Schedule, seed: int
+) -> Mapping[str, Any]:
+    """Train a new model on a mix, every token of it learned."""
+    tokenizer_files = sorted(tokenizer.glob("tokenizer*.json"))
+    vocabulary = load_tokenizer(tokenizer).get_vocab_size()
+    tokens = _token_files(corpus, None, tokenizer, out, shape.context, mix, seed, learn_all=True)
+    model = new_model(shape, vocabulary, seed)
+    return train_stage(
+        model, tokens[0], out, schedule, validation=tokens[1], seed=seed, extra_files=tokenizer_files
+    )
+
+
+def finetune(
+    corpus: Path,
+    sequences: Path,
+    tokenizer: Path,
+    checkpoint: Path,
+    out: Path,
+    mix: Mix,
+    schedule: Schedule,
+    seed: int,
+) -> Mapping[str, Any]:
+    """Masked fine-tuning: only the edits are learned, given document and instruction (LintSeq 2.4)."""
+    model = LlamaForCausalLM.from_pretrained(checkpoint)
+    context = model.config.max_position_embeddings
+    tokens = _token_files(corpus, sequences, tokenizer, out, context, mix, seed + 1, learn_all=False)
+    return train_stage(
+        model,
+        tokens[0],
+        out,
+        schedule,
+        validation=tokens[1],
+        seed=seed,
+        extra_files=sorted(tokenizer.glob("tokenizer*.json")),
+    )
+
+
+def make_gguf(model: Path, out: Path, recipe: Recipe) -> Mapping[str, Any]:
+    """Export with the metadata the server reads, and the recipe's name and seed."""
+    metadata = {
+        "linewise.format": FORMAT,
+        "linewise.recipe": recipe.name,
+        "linewise.seed": str(recipe.seed),
+        "linewise.sft.schedule": json.dumps(asdict(recipe.sft[1])),
+    }
+    export(model, out, quantization=recipe.quantization, metadata=metadata)
+    return {"bytes": out.stat().st_size}
+
+
+def _token_files(
+    corpus: Path,
+    sequences: Path | None,
+    tokenizer: Path,
+    out: Path,
+    context: int,
+    mix: Mix,
+    seed: int,
+    *,
+    learn_all: bool,
+) -> tuple[Path, Path]:
+    """The training and validation token files of a stage, made unless they stand already."""
+    encoder = load_tokenizer(tokenizer)
+    folders = (out / "tokens", out / "validation")
+    for folder in folders:
+        if (folder / "meta.json").is_file():
+            continue
+        validation = folder.name == "validation"
+        chosen = examples(corpus / "files.jsonl", sequences, mix, seed, validation=validation)
+        meta = write_token_file(chosen, encoder, folder, context=context, learn_all=learn_all)
+        click.echo(f"  {folder.name}: {meta.blocks} blocks, {meta.tokens} tokens, {meta.learned} learned")
+    return folders
+
+
+def _invoke(command: click.Command, arguments: Sequence[str]) -> None:
+    command.main(args=list(arguments), prog_name=f"linewise train {command.name}", standalone_mode=False)

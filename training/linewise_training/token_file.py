@@ -1,0 +1,121 @@
+"""Token files: examples packed into blocks of the context's length, on disk, read by memory map.
+
+A token file is a folder with `ids.npy` (uint16, shape (blocks, context)), `learned.npy` (bool, same shape)
+and `meta.json`. Examples follow one another within a block, each whole, so that a cursor always sees its
+document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from linewise.errors import LinewiseError
+from linewise.formats.edit_log import END
+from linewise_training.examples import Example, encode
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFileMeta:
+    """What a token file holds: numbers of blocks, tokens, learned tokens and examples; characters of text."""
+
+    blocks: int
+    context: int
+    tokens: int
+    learned: int
+    examples: int
+    characters: int
+
+
+def write_token_file(
+    examples: Iterable[Example],
+    tokenizer: Tokenizer,
+    directory: Path,
+    *,
+    context: int,
+    learn_all: bool = False,
+) -> TokenFileMeta:
+    """Pack `examples` whole into blocks of `context` tokens in `directory`; return what was written.
+
+    An example goes into the fullest of a few open blocks that has room for it. What stays free is filled
+    with unlearned end tokens; an example longer than a block is left out. With `learn_all` read-only text
+    is learned too.
+    """
+    end = tokenizer.token_to_id(END)
+    closed: list[_Block] = []
+    opened: list[_Block] = []
+    count = characters = 0
+    for example in examples:
+        ids, learned = encode(example, tokenizer, learn_all=learn_all)
+        if len(ids) > context:
+            continue
+        count += 1
+        characters += sum(len(piece.text) for piece in example)
+        opened.sort(key=lambda block: -block.used)
+        block = next((block for block in opened if block.used + len(ids) <= context), None)
+        if block is None:
+            if len(opened) == _OPEN_BLOCKS:
+                closed.append(opened.pop(0))
+            block = _Block(np.full(context, end, np.uint16), np.zeros(context, np.bool_))
+            opened.append(block)
+        block.add(ids, learned)
+    closed += opened
+    if not closed:
+        raise LinewiseError(
+            f"no example fits the context of {context} tokens; the corpus is empty or the context too short"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    np.save(directory / "ids.npy", np.stack([block.ids for block in closed]))
+    np.save(directory / "learned.npy", np.stack([block.learned for block in closed]))
+    tokens = sum(block.used for block in closed)
+    learned_tokens = sum(int(block.learned.sum()) for block in closed)
+    meta = TokenFileMeta(len(closed), context, tokens, learned_tokens, count, characters)
+    (directory / "meta.json").write_text(json.dumps(asdict(meta), indent=2) + "\n", encoding="utf-8")
+    return meta
+
+
+_OPEN_BLOCKS = (
+    32  # blocks are more than 97% full with 32, and examples stay near their place in a random order
+)
+
+
+@dataclass(slots=True)
+class _Block:
+    ids: NDArray[np.uint16]
+    learned: NDArray[np.bool_]
+    used: int = 0
+
+    def add(self, ids: NDArray[np.uint16], learned: NDArray[np.bool_]) -> None:
+        end = self.used + len(ids)
+        self.ids[self.used : end], self.learned[self.used : end] = ids, learned
+        self.used = end
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, object]]:
+    """The objects of a JSON Lines file."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+class TokenFile:
+    """A token file as a sequence of training items, for `torch.utils.data.DataLoader`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.meta = TokenFileMeta(**json.loads((directory / "meta.json").read_text(encoding="utf-8")))
+        self._ids = np.load(directory / "ids.npy", mmap_mode="r")
+        self._learned = np.load(directory / "learned.npy", mmap_mode="r")
+
+    def __len__(self) -> int:
+        return int(self.meta.blocks)
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.int64]]:
+        """`input_ids` and `labels` of one block, both of shape (context,); a label of -100 is not learned."""
+        ids = self._ids[index].astype(np.int64)
+        return {"input_ids": ids, "labels": np.where(self._learned[index], ids, -100)}
