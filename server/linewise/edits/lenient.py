@@ -46,9 +46,9 @@ class LenientReader:
         self._first_of_edit = False
         return events + self._read_text(text)
 
-    def finish(self) -> list[Event]:
-        """Events at the end of the text."""
-        return [*self._end_piece(), *self._end_edit()]
+    def finish(self, last: str) -> list[Event]:
+        """Events of the last line, which no newline follows, and of the end."""
+        return [*self.read(last), *self._end_piece(), *self._end_edit()]
 
     def _begin_piece(self) -> None:
         self._marks = 0  # how many `@@` this piece has had

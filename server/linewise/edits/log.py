@@ -62,6 +62,8 @@ class EditLog:
         """
         check_fit(self._lines, hunk)
         change = trim(hunk)
+        if not change.removed and not change.added:
+            return self
         after = apply_hunk(self._lines, change)
         pending = self.pending
         if pending is None or not _touch(pending, change):

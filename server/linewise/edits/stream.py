@@ -24,7 +24,6 @@ class DiffParser:
         self._lenient = lenient
         self._line: list[str] = []  # pieces of the line in progress
         self._held = ""  # may be the end of the text, where a lenient reader does not want it
-        self._begun = False
 
     def feed(self, text: str) -> list[Event]:
         """Read the next piece of text; return the events it completes."""
@@ -33,9 +32,6 @@ class DiffParser:
             kept = text.rstrip(END_CHARACTERS)
             self._held = text[len(kept) :]
             text = kept
-        if not text:
-            return []
-        self._begun = True
         events: list[Event] = []
         *whole, last = text.split("\n")
         for piece in whole:
@@ -46,7 +42,4 @@ class DiffParser:
 
     def finish(self) -> list[Event]:
         """Say that the text has ended; return the last events. Nothing may be fed afterwards."""
-        events: list[Event] = []
-        if self._begun:
-            events += self._reader.read("".join(self._line))
-        return events + self._reader.finish()
+        return self._reader.finish("".join(self._line))

@@ -49,9 +49,10 @@ class StrictReader:
             return self._fault("the first header must follow the diff token on its own line")
         return self._read_header(line)
 
-    def finish(self) -> list[Event]:
-        """Events at the end of the text."""
-        return self._end_edit() if self._open else []
+    def finish(self, last: str) -> list[Event]:
+        """Events of the last line, which no newline follows, and of the end; it may be empty."""
+        events = self.read(last) if last else []
+        return events + (self._end_edit() if self._open else [])
 
     def _read_header(self, line: str) -> list[Event]:
         self._at_edge = False

@@ -32,7 +32,7 @@ def format_sequence(sequence: EditSequence) -> str:
 
 
 def parse_sequence(text: str, lenient: bool = False) -> EditSequence:
-    """The edits that `text` spells; the first diff token may be missing.
+    """The edits that `text` spells; the first diff token may be missing, and a newline may end it.
 
     Strict, it raises EditError that names the line of `text` and the fault (header syntax, a body line
     without sign, wrong counts, hunks that overlap or are out of order); whether removed lines exist is
@@ -43,9 +43,10 @@ def parse_sequence(text: str, lenient: bool = False) -> EditSequence:
         text = text.rstrip(END_CHARACTERS)
     reader = LenientReader(0) if lenient else StrictReader(None)
     events: list[Event] = []
-    for line in text.split("\n") if text else ():
+    *lines, last = text.split("\n")
+    for line in lines:
         events += reader.read(line)
-    events += reader.finish()
+    events += reader.finish(last)
     if not lenient:
         for event in events:
             if isinstance(event, Malformed):
