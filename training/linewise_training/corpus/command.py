@@ -144,7 +144,7 @@ def chosen_origins(
     "--benchmark", "benchmarks", type=_FILE, multiple=True, help="Keep this benchmark's problems out."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this many files.")
-def corpus_command(  # noqa: PLR0917
+def corpus_command(
     out: Path,
     stdlib: bool,
     packages: bool,

@@ -180,7 +180,7 @@ def with_definitions(
     while names is not None:
         missing = names - imports.keys()
         if not missing:
-            return "\n\n".join(parts[at] for at in sorted(parts))
+            return "\n\n\n".join(parts[at] for at in sorted(parts))
         for name in missing:
             if name not in definitions:
                 return None

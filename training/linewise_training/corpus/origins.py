@@ -152,11 +152,11 @@ class LicenceFiles:
 def _package_licence(distribution: metadata.Distribution) -> str | None:
     """Licence of an installed package: the expression, the classifiers, the free-form field, the file."""
     fields = distribution.metadata
-    expression = fields["License-Expression"] if "License-Expression" in fields else ""
-    if expression:
-        return str(expression)
+    expression = fields.get_all("License-Expression") or [""]
+    if expression[0]:
+        return str(expression[0])
     classifiers = [str(c) for c in fields.get_all("Classifier") or [] if c.startswith("License ::")]
-    field = str(fields["License"] if "License" in fields else "").strip()
+    field = str((fields.get_all("License") or [""])[0]).strip()
     stated = licences.from_name(field) or licences.from_classifiers(classifiers)
     # Some packages put the whole text into the field, others nothing that says which licence it is. Where
     # a licence is named that is not known to be permissive, the text must not be asked for a better answer.

@@ -73,7 +73,7 @@ def leetcode_pairs(path: Path) -> Iterator[Pair | None]:
             yield None
             continue
         classes = _helper_classes(row["prompt"], names)
-        program = tidy("\n\n".join([*classes, completion]), _prompt_imports(row["prompt"]))
+        program = tidy("\n\n\n".join([*classes, completion]), _prompt_imports(row["prompt"]))
         instruction = _query_head(row["query"])
         if program is None or not instruction:
             yield None
