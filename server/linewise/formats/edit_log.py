@@ -65,9 +65,10 @@ def shown_hunk(before: Sequence[str], hunk: Hunk) -> Hunk:
     if not before or hunk.end < len(before):
         added = tuple(map(bare, hunk.added)) if before else shown(hunk.added)
         return Hunk(hunk.start, tuple(map(bare, hunk.removed)), added)
-    if hunk.start == len(before) and before[-1] == "":
-        # Text after a final newline: the empty last line, unseen until now, becomes a line.
-        hunk = Hunk(hunk.start - 1, ("",), ("", *hunk.added))
+    if hunk.start and (not hunk.added or hunk.start == len(before)):
+        # Whether the line before is seen may change: an empty line is not while it stands last.
+        last = before[hunk.start - 1]
+        hunk = Hunk(hunk.start - 1, (last, *hunk.removed), (last, *hunk.added))
     return Hunk(hunk.start, shown(hunk.removed), shown(hunk.added))
 
 

@@ -146,7 +146,7 @@ def _in_progress(
     state: Lines, hunk: Hunk, cursor: _Cursor, first_line: int, rng: random.Random
 ) -> list[Piece]:
     """The hunk with a run-up of random length, learned from the cursor on."""
-    longest = INLINE_RUN_UP if rng.random() < 0.5 else rng.randint(0, INLINE_RUN_UP)
+    longest = INLINE_RUN_UP if rng.random() < 0.5 else rng.randint(1, INLINE_RUN_UP)
     run_up = min(longest, hunk.start)
     header = f"@{first_line + hunk.start - run_up + 1},{run_up + len(hunk.removed)}\n"
     typed = (*state[hunk.start - run_up : hunk.start], *hunk.added[: cursor.row])

@@ -7,13 +7,14 @@ import re
 
 # Verbs that open docstrings of functions, in the infinitive; "Returns the sum" opens with "return", too.
 _VERB_LIST = """
-add append apply assert build calculate check clean clear close combine compare compute concatenate convert
-copy count create decode decorate define delete determine display divide download draw encode ensure escape
-estimate evaluate execute extract fetch fill filter find fix flatten format generate get give group handle
-implement initialize insert iterate join list load look make map match merge move normalize open pad parse plot
-print process produce provide raise read register remove rename render replace reset resolve return
-reverse round run sample save scale search select send set show shuffle sort split start stop strip sum swap test
-transform transpose truncate try turn update use validate verify wait walk wrap write yield
+add append apply assert build calculate check clean clear close combine compare compute concatenate
+convert copy count create decode decorate define delete determine display divide download draw
+encode ensure escape estimate evaluate execute extract fetch fill filter find fix flatten format
+generate get give group handle implement initialize insert iterate join list load look make map
+match merge move normalize open pad parse plot print process produce provide raise read register
+remove rename render replace reset resolve return reverse round run sample save scale search select
+send set show shuffle sort split start stop strip sum swap test transform transpose truncate try
+turn update use validate verify wait walk wrap write yield
 """
 _VERBS = frozenset(_VERB_LIST.split())
 _LEAD = re.compile(
