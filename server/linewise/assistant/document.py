@@ -70,8 +70,8 @@ class Landing:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the hunk is empty once its unchanged lines are gone."""
-        return self.hunk.removed == self.hunk.added
+        """Whether the text stays what it was."""
+        return _same_text(self.before, self.after)
 
 
 class Document:
@@ -116,7 +116,7 @@ class Document:
                     hunks.append(hunk)
                     typed = typed.typed(hunk)
             expected = self._expected
-            if hunks and expected is not None and typed.lines == expected.after:
+            if hunks and expected is not None and _same_text(typed.lines, expected.after):
                 self._record(expected)
                 return
             for hunk in hunks:
@@ -214,6 +214,11 @@ class Document:
         except ConflictError:
             return
         self._expected = Landing(trim(given), given, self._revision, before, intervened=True)
+
+
+def _same_text(left: Lines, right: Lines) -> bool:
+    """Whether two states have the same text: no line and one empty line are both the empty text."""
+    return left == right or not (any(left[:2]) or any(right[:2]) or max(len(left), len(right)) > 1)
 
 
 def _bounded(log: EditLog) -> EditLog:

@@ -21,6 +21,7 @@ from linewise.formats.protocol import Prompt
 
 CHARACTERS_A_TOKEN = 3  # of code, a first guess: what does not fit is halved until it does
 SMALLEST_BLOCK = 4  # lines
+EDIT_OVERHEAD = 40  # characters of an edit's header and run-up
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +58,30 @@ def fit(
     limit = engine.info.context_length
     budget = limit - limit // 4
     characters = budget * CHARACTERS_A_TOKEN
-    state = _with_short_history(document, characters // 2)
 
     def attempt(view: View) -> FittedPrompt | None:
         prompt = build(view)
         used = len(engine.tokenize(prompt.segments))
         return FittedPrompt(view, prompt, limit - used) if used <= budget else None
 
-    # Far too long text is not even tokenized: that alone would take seconds.
-    size = _characters(state.log.snapshot)
-    fitted = attempt(View(state, state.log, 0)) if size <= 4 * characters else None
-    block = _block_lines(len(state.log.snapshot), size, characters)
-    while fitted is None and block >= SMALLEST_BLOCK:
-        fitted = attempt(window(state, line, block))
-        block //= 2
-    if fitted is None:
-        raise EngineError(
-            f"the lines around line {(line or 0) + 1} of {document.path} are too long for the model's "
-            f"context of {limit} tokens; use a model with a longer context, or break the lines"
-        )
-    return fitted
+    state = _with_short_history(document, characters // 2)
+    while True:
+        size = _characters(state.log.snapshot)
+        # Far too long text is not even tokenized: that alone would take seconds.
+        fitted = attempt(View(state, state.log, 0)) if size <= 4 * characters else None
+        block = _block_lines(len(state.log.snapshot), size, characters)
+        while fitted is None and block >= SMALLEST_BLOCK:
+            fitted = attempt(window(state, line, block))
+            block //= 2
+        if fitted is not None:
+            return fitted
+        if not state.log.edits:
+            raise EngineError(
+                f"the lines around line {(line or 0) + 1} of {document.path} are too long for the model's "
+                f"context of {limit} tokens; use a model with a longer context, or break the lines"
+            )
+        document.fold(len(state.log.edits) // 2)
+        state = document.snapshot()
 
 
 def window(state: DocumentState, line: int | None, block: int) -> View:
@@ -147,9 +152,9 @@ class _Bounds:
 
 
 def _with_short_history(document: Document, characters: int) -> DocumentState:
-    """The document's state, its log folded by halves until the edits have at most `characters`."""
+    """The document's state, its log folded by halves until its edits take some `characters` to tell."""
     state = document.snapshot()
-    while sum(_characters(hunk.added) for hunk in state.log.edits) > characters:
+    while sum(_characters(hunk.added) + EDIT_OVERHEAD for hunk in state.log.edits) > characters:
         document.fold(len(state.log.edits) // 2)
         state = document.snapshot()
     return state
