@@ -107,18 +107,20 @@ def indented_blocks(lines: Sequence[str]) -> tuple[range, ...]:
     return tuple(blocks)
 
 
-def leading_blanks(lines: Sequence[str]) -> tuple[range, ...]:
+def leading_blanks(lines: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """For each line that is not blank the blank lines directly above it; the last has those below, too."""
-    leads = [range(0)] * len(lines)
-    start = 0
+    leads: list[tuple[int, ...]] = [()] * len(lines)
+    blanks: list[int] = []
     last = None
     for at, line in enumerate(lines):
         if line.strip():
-            leads[at] = range(start, at)
-            start = at + 1
+            leads[at] = tuple(blanks)
+            blanks = []
             last = at
-    if last is not None and start < len(lines):
-        leads[last] = range(leads[last].start, len(lines))
+        else:
+            blanks.append(at)
+    if last is not None:
+        leads[last] += tuple(blanks)
     return tuple(leads)
 
 
