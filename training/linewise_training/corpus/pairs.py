@@ -32,7 +32,7 @@ _ROLE = re.compile(r":[a-zA-Z:]+:`~?\.?([^`<]+?)(?:\s*<[^`]*>)?`")
 _LINK = re.compile(r"`([^`<]+?)\s*<[^`]*>`_+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!cf\.)(?<!vs\.)\s+(?=[A-Z\"'`(\[])")
 _SECTION = re.compile(
-    r"^\s*([:@>.|+\-=*#\[]|(args|arguments|parameters|params|returns?|raises|yields|usage)\s*:)", re.I
+    r"^\s*([:@>.|+\-=*#\[]|(args|arguments|parameters|params|returns?|raises|yields|usage)\s*:(\s|$))", re.I
 )
 _USELESS = re.compile(
     r"\b(deprecated|internal|private|xxx|todo|fixme|stub|placeholder|this (patch|class|method|module))\b|https?://"

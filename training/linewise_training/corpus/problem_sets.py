@@ -20,6 +20,7 @@ from linewise.errors import LinewiseError
 from linewise_training.corpus.functions import free_names
 from linewise_training.corpus.harvest import parsed
 from linewise_training.corpus.pairs import Pair, tidy
+from linewise_training.corpus.solutions import as_function
 
 MBPP_TRAINING = range(601, 975)
 MBPP_BENCHMARK = range(11, 511)
@@ -68,6 +69,7 @@ def leetcode_pairs(path: Path) -> Iterator[Pair | None]:
     """Pairs of LeetCode problems with the imports each solution needs; None for one that cannot be used."""
     for row in rows(path):
         completion = row["completion"].strip("\n")
+        completion = as_function(completion) or completion
         names = free_names(completion)
         if names is None:
             yield None

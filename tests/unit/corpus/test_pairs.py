@@ -1,0 +1,116 @@
+import ast
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linewise_training.corpus import SourceFile, function_pairs
+from linewise_training.corpus.functions import free_names, indented_by_four, without_docstring
+from linewise_training.corpus.pairs import first_sentence
+
+
+def pairs(source):
+    text = textwrap.dedent(source)
+    file = SourceFile(text, "m.py", "o", "1", "MIT", "")
+    return [(pair.instruction, pair.program) for pair in function_pairs(file, ast.parse(text))]
+
+
+def test_the_first_sentence_asks_for_the_function_without_its_docstring():
+    assert pairs('''
+        def area(r):
+            """Return the area of a circle. More about it.
+
+            :param r: radius
+            """
+
+            # exact
+            return 3 * r * r
+    ''') == [("Return the area of a circle.", "def area(r):\n    # exact\n    return 3 * r * r")]
+
+
+def test_a_program_brings_the_imports_and_definitions_that_it_needs_and_no_more():
+    ((_, program),) = pairs('''
+        import os, sys
+        import numpy as np
+        from math import pi, sin
+        UNUSED = 1
+        SCALE = 2
+
+
+        def scaled(r):
+            return SCALE * r
+
+
+        def area(r):
+            """Return the area of a circle."""
+            return np.array(pi) * scaled(r)
+    ''')
+    assert program == (
+        "import numpy as np\nfrom math import pi\n\n\nSCALE = 2\n\n\n"
+        "def scaled(r):\n    return SCALE * r\n\n\ndef area(r):\n    return np.array(pi) * scaled(r)"
+    )
+    assert free_names(program) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'def f(a):\n    """Return a thing from elsewhere."""\n    return elsewhere(a)\n',
+        'import requests\n\n\ndef f(a):\n    """Return a thing from there."""\n    return requests.get(a)\n',
+        'def f(self):\n    """Return a thing of mine."""\n    return self.a\n',
+        'def f(a):\n    """Return a thing in the future."""\n    raise NotImplementedError\n',
+        'def f(a):\n    """Return a thing in the future."""\n',
+        "def f(a):\n    return a\n",
+        'def f(a):\n    """Short."""\n    return a\n',
+        'def f(a):\n    """Return very much."""\n' + "    a += 1\n" * 70 + "    return a\n",
+    ],
+)
+def test_what_does_not_stand_alone_is_no_pair(source):
+    assert pairs(source) == []
+
+
+@pytest.mark.parametrize(
+    ("docstring", "sentence"),
+    [
+        ("Return :func:`~os.path.join` of ``a`` and `b`.", "Return os.path.join of a and b."),
+        ("Return e.g. the first.  Then more.", "Return e.g. the first."),
+        ("Return the\nfirst\n\nSecond paragraph.", "Return the first"),
+        ("Return the first:\n:param a: b", "Return the first"),
+        (">>> f(1)\n2", None),
+        ("Deprecated since long ago.", None),
+        ("Gibt die Größe zurück.", None),
+        ("word " * 80, None),
+    ],
+)
+def test_docstring_markup_and_noise_are_taken_off(docstring, sentence):
+    assert first_sentence(docstring) == sentence
+
+
+def test_a_body_that_was_only_a_docstring_becomes_pass():
+    assert without_docstring('class A:\n    """Doc."""\n') == "class A:\n    pass\n"
+
+
+def test_strings_that_are_no_docstrings_stay():
+    source = 'def f():\n    x = 1\n    """not first"""\n    return """a\n  b"""'
+    assert without_docstring(source) == source
+
+
+BODY = st.recursive(
+    st.sampled_from([["x = 1"], ["y = '''a", "   b'''"], ["z = (1,", "  2)"], ["# note", "w = 2"]]),
+    lambda inner: st.lists(inner, min_size=1, max_size=3).map(
+        lambda parts: ["if x:", *(" " + line for part in parts for line in part)]
+    ),
+    max_leaves=6,
+)
+
+
+@given(BODY, st.sampled_from([1, 2, 3, 8]))
+def test_indentation_in_fours_changes_neither_meaning_nor_strings(lines, width):
+    lines = [" " * ((len(line) - len(line.lstrip())) * width) + line.lstrip() for line in lines]
+    source = "\n".join(["x = 0", *lines])
+    result = indented_by_four(source)
+    assert ast.dump(ast.parse(result)) == ast.dump(ast.parse(source))
+    for node in ast.walk(ast.parse(result)):
+        if isinstance(node, ast.If):
+            assert node.body[0].col_offset == node.col_offset + 4
