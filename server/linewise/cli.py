@@ -1,0 +1,110 @@
+"""`linewise`: one command line for everything; see `linewise.commands` for each command.
+
+Commands of other packages join by the entry-point group `linewise.commands`; they are imported only when
+they run, as is everything heavy in our own, so that `linewise --help` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from linewise import __version__
+from linewise.errors import LinewiseError
+
+ENTRY_POINTS = "linewise.commands"
+INTERRUPTED = 130
+OWN: Mapping[str, str] = {
+    "complete": "linewise.commands.complete:complete_command",
+    "doctor": "linewise.commands.doctor:doctor_command",
+    "lsp": "linewise.commands.lsp:lsp_command",
+    "write": "linewise.commands.write:write_command",
+}
+JOINED: Mapping[str, str] = {"train": "Make a model: corpus, LintSeq, tokenizer, training, export."}
+"""Help of the known commands that join by entry point: asking the command itself would import it."""
+
+
+class CommandGroup(click.Group):
+    """Finds commands by name, and imports only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """Our own commands and those that joined."""
+        return sorted({*OWN, *JOINED, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported; for one that joined, a stand-in that imports it when it runs."""
+        if cmd_name in OWN:
+            module, _, name = OWN[cmd_name].partition(":")
+            command = getattr(importlib.import_module(module), name)
+            return command if isinstance(command, click.Command) else None
+        return _joined(cmd_name) if cmd_name in self.list_commands(ctx) else None
+
+
+def _joined(name: str) -> click.Command:
+    """A command that hands all its arguments, `--help` too, to the one that joined as `name`."""
+
+    @click.command(
+        name,
+        help=JOINED.get(name, f"Command of another package ({name})."),
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+        add_help_option=False,
+    )
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    @click.pass_context
+    def run(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+        command = _load(name)
+        command.main(list(arguments), prog_name=ctx.command_path, standalone_mode=False)
+
+    return run
+
+
+def _load(name: str) -> click.Command:
+    found: Sequence[EntryPoint] = tuple(entry_points(group=ENTRY_POINTS, name=name))
+    if not found:
+        raise LinewiseError(
+            f"the command {name!r} is not installed; install it with: pip install 'linewise[training]'"
+        )
+    try:
+        command = found[0].load()
+    except ImportError as error:
+        raise LinewiseError(
+            f"`linewise {name}` needs {error.name or error}, which is not installed; "
+            "install it with: pip install 'linewise[training]'"
+        ) from error
+    if not isinstance(command, click.Command):
+        raise LinewiseError(f"the entry point {found[0].value} is not a command; reinstall its package")
+    return command
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="linewise")
+def cli() -> None:
+    """A local, offline code assistant that writes code as a stream of linter-checked edits."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 an error of ours, 2 wrong usage, 130 interrupted."""
+    try:
+        status = cli.main(arguments, prog_name="linewise", standalone_mode=False)
+        code = status if isinstance(status, int) else 0
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except LinewiseError as error:
+        click.echo(f"linewise: {' '.join(str(error).split())}", err=True)
+        code = 1
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; Python would complain once more when it flushes at exit.
+        sys.stdout = None
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

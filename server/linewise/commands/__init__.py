@@ -1,0 +1,1 @@
+"""The commands of `linewise`, one module each; heavy imports wait until a command runs."""

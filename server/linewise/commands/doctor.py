@@ -1,0 +1,167 @@
+"""`linewise doctor`: what is installed, whether it works, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from linewise.commands.model import loaded_model, model_option
+from linewise.errors import LinewiseError
+
+if TYPE_CHECKING:
+    from linewise.engines.protocol import Engine
+    from linewise.formats.protocol import Format
+
+NEEDED = (
+    "click",
+    "llama-cpp-python",
+    "lsprotocol",
+    "numpy",
+    "pyflakes",
+    "pygls",
+    "pylint",
+    "rich",
+    "watchdog",
+)
+TRAINING = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "accelerate")
+PROGRAMS = {
+    "nvim": "only for the Neovim plugin: https://neovim.io, 0.10 or newer",
+    "node": "only to build the VS Code extension: https://nodejs.org",
+    "cc": "only to build llama.cpp where no wheel fits: gcc or clang",
+    "cmake": "only to build llama.cpp where no wheel fits: pip install cmake",
+}
+FAULTY = "def f():\n    return undefined_name\n"
+SPEED_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at.
+
+    `failed` means that Linewise cannot work, `absent` that something optional is not there; `advice` says
+    how to mend it.
+    """
+
+    name: str
+    status: Literal["ok", "absent", "failed"]
+    detail: str
+    advice: str = ""
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@model_option
+def doctor_command(as_json: bool, model_path: Path | None) -> None:
+    """Check the installation: packages, model, verifiers, editors. Exit status 1 if Linewise cannot work."""
+    checks = list(_examine(model_path))
+    works = all(check.status != "failed" for check in checks)
+    if as_json:
+        click.echo(json.dumps({"ok": works, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        colours = {"ok": "green", "absent": "yellow", "failed": "red"}
+        for check in checks:
+            status = click.style(f"{check.status:7}", fg=colours[check.status])
+            click.echo(
+                f"{status} {check.name}: {check.detail}{f' -- {check.advice}' if check.advice else ''}"
+            )
+        click.echo("Linewise works here." if works else "Linewise cannot work here; see what failed above.")
+    raise SystemExit(0 if works else 1)
+
+
+def _examine(model_path: Path | None) -> Iterator[Check]:
+    yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")
+    yield Check("platform", "ok", f"{platform.platform()}, {os.cpu_count() or 1} processors")
+    yield from _packages()
+    yield from _model(model_path)
+    yield from (_verifier(name) for name in ("pylint", "fast"))
+    for program, purpose in PROGRAMS.items():
+        found = shutil.which(program)
+        yield Check(program, "ok", found) if found else Check(program, "absent", "not found", purpose)
+
+
+def _packages() -> Iterator[Check]:
+    yield Check("linewise", "ok", _version("linewise") or "runs from its source folder")
+    for name in NEEDED:
+        found = _version(name)
+        advice = f"pip install {name}"
+        yield Check(name, "ok", found) if found else Check(name, "failed", "not installed", advice)
+    missing = [name for name in TRAINING if _version(name) is None]
+    if missing:
+        advice = "only to train models: pip install 'linewise[training]'"
+        yield Check("training", "absent", f"not installed: {', '.join(missing)}", advice)
+    else:
+        yield Check("training", "ok", f"torch {_version('torch')}, transformers {_version('transformers')}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _model(path: Path | None) -> Iterator[Check]:
+    """Whether the model loads, has a known format, and generates; its speed."""
+    from linewise.models import MODEL_VARIABLE  # noqa: PLC0415
+
+    named = os.environ.get(MODEL_VARIABLE)
+    chosen = "--model" if path else MODEL_VARIABLE if named else "the embedded model"
+    started = perf_counter()
+    try:
+        with loaded_model(path) as (engine, form):
+            info, seconds = engine.info, perf_counter() - started
+            yield Check(
+                "model",
+                "ok",
+                f"{info.name} ({chosen}): {info.parameters / 1e6:.1f}M parameters, "
+                f"{info.size_bytes / 2**20:.1f} MiB, context {info.context_length}, format {form.name}, "
+                f"loaded in {seconds:.2f} s",
+            )
+            yield _generation(engine, form)
+    except LinewiseError as error:
+        advice = f"check --model or {MODEL_VARIABLE}" if path or named else "install Linewise again"
+        yield Check("model", "failed", str(error), advice)
+
+
+def _generation(engine: Engine, form: Format) -> Check:
+    from linewise.edits import EditLog  # noqa: PLC0415
+    from linewise.engines.protocol import Request, Sampling  # noqa: PLC0415
+
+    prompt = form.write_prompt(EditLog.open(""), "example.py", "a function that adds two numbers")
+    sampling = Sampling(temperature=1.0, seed=1, max_tokens=SPEED_TOKENS)
+    started = perf_counter()
+    times = [perf_counter() for _ in engine.stream(Request(prompt.segments, sampling, prompt.healed))]
+    if not times:
+        return Check("generation", "failed", "the model generated nothing", "choose another model")
+    first = 1000 * (times[0] - started)
+    speed = f", {(len(times) - 1) / (times[-1] - times[0]):.0f} tokens/s" if len(times) > 1 else ""
+    return Check("generation", "ok", f"{len(times)} tokens, the first after {first:.0f} ms{speed}")
+
+
+def _verifier(name: str) -> Check:
+    """Whether the verifier finds a fault that is there, and how long that takes."""
+    from linewise.verify import get_verifier  # noqa: PLC0415
+
+    advice = "pip install --force-reinstall pylint pyflakes"
+    try:
+        verifier = get_verifier(name)
+        verifier.problems([FAULTY])
+        started = perf_counter()  # the first call also paid for its imports
+        found = verifier.problems([FAULTY])
+        seconds = perf_counter() - started
+    except (ImportError, LinewiseError) as error:
+        return Check(f"verifier {name}", "failed", str(error), advice)
+    if not any(problem.line == 1 for problem in found[0]):
+        return Check(f"verifier {name}", "failed", "did not find an undefined name", advice)
+    return Check(f"verifier {name}", "ok", f"{1000 * seconds:.1f} ms for a small file")
