@@ -107,6 +107,17 @@ def test_a_run_up_that_changed_is_taken_from_the_new_state():
     assert moved == Hunk(0, ("a", "B1", "B2", "c"), ("a", "B1", "B2", "c", "x"))
 
 
+def test_lines_inserted_at_the_outer_edge_of_a_run_up_stay_outside():
+    hunk = Hunk(1, ("b", "c", "d"), ("b", "x", "d"))
+    over = Edit((Hunk(1, (), ("1",)), Hunk(4, (), ("2",))))
+    assert rebase(hunk, over) == Hunk(2, ("b", "c", "d"), ("b", "x", "d"))
+
+
+def test_a_hunk_that_changes_nothing_conflicts_with_nothing():
+    hunk = Hunk(1, ("b", "c"), ("x",))
+    assert rebase(hunk, Edit((Hunk(1, ("b",), ("b",)),))) == hunk
+
+
 def test_a_run_up_is_cut_where_a_change_crosses_its_beginning():
     hunk = Hunk(1, ("b", "c"), ("b", "c", "x"))
     moved = rebase(hunk, Edit((Hunk(0, ("a", "b"), ("1", "2", "3")),)))
