@@ -12,10 +12,14 @@ import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
 from linewise.errors import ModelError
+
+VOCABULARY = "tokenizer.ggml.tokens"
+"""Metadata key of the list of tokens."""
 
 _MAGIC = b"GGUF"
 _STRING, _ARRAY = 8, 9
@@ -193,11 +197,16 @@ class _Header:
             raise _DamagedError(f"its list {key!r} is damaged")
         # A vocabulary is some hundred thousand strings: this loop is most of the time that a check takes.
         view, at, size, unpack = self._view, self._at, self._size, _U64.unpack_from
+        begins = []
         for _ in range(count):
+            begins.append(at + 8)
             at += 8 + unpack(view, at)[0]
             if at > size:
                 raise _DamagedError("it ends inside its header")
         self._at = at
+        if key == VOCABULARY and len({view[b : e - 8] for b, e in pairwise([*begins, at + 8])}) < count:
+            # llama.cpp ends the whole process over this.
+            raise _DamagedError("its vocabulary holds the same token twice")
         return count
 
     def _tensor(self) -> TensorPlace:
@@ -234,7 +243,7 @@ def require_language_model(path: Path, summary: GgufSummary) -> None:
     kind = summary.metadata.get("general.type", "model")
     if kind != "model" or not isinstance(architecture, str):
         raise ModelError(f"{path} holds {kind!r} and not a language model: name the model's own .gguf file.")
-    if not summary.array_lengths.get("tokenizer.ggml.tokens"):
+    if not summary.array_lengths.get(VOCABULARY):
         raise ModelError(f"{path} has no vocabulary: export it again together with its tokenizer.")
     if not summary.tensors:
         raise ModelError(f"{path} has a vocabulary but no weights: name the file that has both.")
