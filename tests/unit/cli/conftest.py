@@ -68,3 +68,8 @@ def linewise_command(monkeypatch, capsys) -> Callable[..., Outcome]:
         return Outcome(exit_.value.code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def scripted_engine() -> Callable[[Sequence[str]], ScriptedEngine]:
+    return lambda scripts: ScriptedEngine(scripts, None)
