@@ -18,8 +18,9 @@ from linewise.engines.llama_library import api
 from linewise.engines.protocol import CancelSignal
 from linewise.errors import EngineError
 
-CHUNK = 256
-"""Tokens read at once: enough for nearly full speed, few enough to notice a cancel soon."""
+CHUNK = 64
+"""Tokens read at once. 30M parameters in 8 bits on one core: 914 tokens a second, against 979 with 512, but a
+cancel is noticed within 70 ms, not half a second."""
 
 Logits = NDArray[np.float32]
 

@@ -79,7 +79,7 @@ def _nucleus(weights: NDArray[np.float64], top_p: float) -> Ids:
         cumulative = weights[order].cumsum()
         if size == weights.size or cumulative[-1] >= target:
             return order[: int(np.searchsorted(cumulative, target)) + 1]
-        size *= 8
+        size *= 16
 
 
 def _check(sampling: Sampling) -> None:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from linewise.engines import Engine, Request, Sampling, Segment, Token, load_engine
+from linewise.engines.cache_slot import CHUNK
 from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.errors import EngineError
 
@@ -146,13 +147,13 @@ class TestEnding:
         self, engine: LlamaCppEngine
     ) -> None:
         prompt = (*LONG, Segment("x = 1\n" * 40))
-        assert len(engine.tokenize(prompt)) > 256
+        assert len(engine.tokenize(prompt)) > CHUNK
         forget(engine)
         assert list(engine.stream(Request(prompt), CancelAfter(1))) == []
-        assert len(engine._slot._held) == 256
+        assert len(engine._slot._held) == CHUNK
         generate(engine, prompt, max_tokens=1)
         assert engine.last_call is not None
-        assert engine.last_call.reused_tokens == 256
+        assert engine.last_call.reused_tokens == CHUNK
 
     def test_a_consumer_that_walks_away_frees_the_engine(self, engine: LlamaCppEngine) -> None:
         stream = engine.stream(Request(PROMPT))
