@@ -83,7 +83,7 @@ class StrictReader:
 
     def _read_body(self, header: Header, line: str) -> list[Event]:
         sign, text = line[:1], line[1:]
-        if sign == "-" and not self._added and len(self._removed) < header.removed:
+        if sign == "-" and len(self._removed) < header.removed:
             place = header.start + len(self._removed)
             if self._state is not None and self._state[place] != text:
                 return self._fault(

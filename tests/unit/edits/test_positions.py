@@ -146,6 +146,11 @@ def test_a_keystroke_is_a_hunk_of_one_line():
     assert change_to_hunk(("ab", "cd", "ef"), 4, 4, "x") == Hunk(1, ("cd",), ("cxd",))
 
 
+def test_an_emptied_line_is_still_a_line_and_an_emptied_document_has_none():
+    assert change_to_hunk(("ab", "c"), 0, 2, "") == Hunk(0, ("ab",), ("",))
+    assert change_to_hunk(("ab", "c"), 0, 4, "") == Hunk(0, ("ab", "c"), ())
+
+
 @pytest.mark.parametrize(("start", "end"), [(0, 4), (-1, 0), (2, 1)])
 def test_a_change_outside_the_text_or_backwards_is_an_error(start, end):
     with pytest.raises(EditError, match="offset"):
