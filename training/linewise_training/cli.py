@@ -20,21 +20,16 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _OUT = click.Path(path_type=Path, file_okay=False)
 
 
-class _RecipeType(click.ParamType[Recipe]):
-    """A recipe by name or file."""
-
-    name = "recipe"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Recipe:
-        """Read it; a fault becomes a usage error."""
-        try:
-            return read_recipe(str(value))
-        except LinewiseError as error:
-            self.fail(str(error), param, ctx)
+def _read(ctx: click.Context, param: click.Parameter, value: str) -> Recipe:
+    """Read a recipe by name or file; a fault becomes a usage error."""
+    try:
+        return read_recipe(value)
+    except LinewiseError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 _recipe = click.option(
-    "--recipe", type=_RecipeType(), required=True, help="Shipped recipe's name, or a .toml file."
+    "--recipe", callback=_read, required=True, help="Shipped recipe's name, or a .toml file."
 )
 _out = click.option("--out", type=_OUT, required=True, help="Folder to write to; a cut run goes on there.")
 _corpus = click.option("--corpus", type=_FOLDER, required=True, help="Folder that `corpus` wrote.")
@@ -88,7 +83,7 @@ def sft_command(
 
 
 @train.command("run")
-@click.argument("recipe", type=_RecipeType())
+@click.argument("recipe", callback=_read)
 @_out
 @click.option("--python", "pythons", multiple=True, help="Python executable whose code is taken, too.")
 @click.option("--mbpp", type=_FILE, help="MBPP in JSONL: pairs of problems 601 to 974.")

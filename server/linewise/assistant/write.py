@@ -33,6 +33,7 @@ from linewise.assistant.repetition import loop_start
 from linewise.assistant.window import View, fit
 from linewise.edits import (
     EditCompleted,
+    EditLog,
     Event,
     Hunk,
     HunkCompleted,
@@ -103,6 +104,7 @@ def write(
         options=options or WriteOptions(),
         land=land or document.commit,
         cancel=cancel,
+        asked=document.snapshot().log.close(),
     ).run()
 
 
@@ -141,6 +143,7 @@ class _Writer:
     options: WriteOptions
     land: Land
     cancel: CancelSignal | None
+    asked: EditLog  # the log when the instruction was given
     edits: int = 0
     tokens: int = 0
     streams: int = 0
@@ -169,10 +172,22 @@ class _Writer:
         """A stream from the document's log as it is."""
 
         def build(view: View) -> Prompt:
-            return self.format.write_prompt(view.log, self.document.path, self.instruction)
+            return self.format.write_prompt(
+                view.log, self.document.path, self.instruction, self._asked_after(view)
+            )
 
         fitted = fit(self.document, self.options.line, build, self.engine)
         return _Stream(fitted.view, fitted.prompt, fitted.room, fitted.view.state.revision)
+
+    def _asked_after(self, view: View) -> int:
+        """How many of the edits that `view` shows came before the instruction.
+
+        What was in the log when the write began did, unless the log was folded since: then all that
+        did is in its snapshot.
+        """
+        log = view.state.log
+        before = len(self.asked.edits) if log.snapshot is self.asked.snapshot else 0
+        return max(0, len(view.log.edits) - (len(log.close().edits) - before))
 
     def _resumed(self, last: _Stream) -> _Stream | None:
         """A stream that goes on after the edits that landed in `last`; None where that cannot be."""

@@ -85,17 +85,25 @@ def hunk_text(before: Sequence[str], hunk: Hunk, first_line: int = 0, run_up: in
     return header + "".join(f"{line}\n" for line in (*context, *hunk.added))
 
 
-def log_segments(log: EditLog, path: str) -> list[Segment]:
-    """Segments of a whole log, its pending hunk left out: file name, snapshot, edits."""
+def log_segments(log: EditLog, path: str, instruction: str = "", asked_after: int = 0) -> list[Segment]:
+    """Segments of a whole log, its pending hunk left out: file name, snapshot, edits.
+
+    An instruction stands after the first `asked_after` edits.
+    """
     segments = [Segment(FILE, special=True), Segment(f"{path}\n")]
     snapshot = shown(log.snapshot)
     if snapshot:
         body = "".join(f"{line}\n" for line in snapshot)
         segments += [Segment(DIFF, special=True), Segment(f"@{log.first_line + 1},0\n{body}")]
-    for before, hunk in log.steps():
+    asked = Segment(INSTRUCTION, special=True), Segment(f"{' '.join(instruction.split())}\n")
+    for number, (before, hunk) in enumerate(log.steps()):
+        if instruction and number == asked_after:
+            segments += asked
         seen = shown_hunk(before, hunk)
         if seen.removed != seen.added:
             segments += [Segment(DIFF, special=True), Segment(hunk_text(before, seen, log.first_line))]
+    if instruction and asked_after >= len(log.edits):
+        segments += asked
     return segments
 
 
@@ -104,13 +112,13 @@ class EditLogFormat:
 
     name = "edit-log/1"
 
-    def write_prompt(self, log: EditLog, path: str, instruction: str) -> Prompt:
+    def write_prompt(
+        self, log: EditLog, path: str, instruction: str, asked_after: int | None = None
+    ) -> Prompt:
         """The log, the instruction, and a diff token: the model writes the next edit's header itself."""
-        segments = log_segments(log.close(), path)
-        if instruction:
-            one_line = " ".join(instruction.split())
-            segments += [Segment(INSTRUCTION, special=True), Segment(f"{one_line}\n")]
-        segments.append(Segment(DIFF, special=True))
+        log = log.close()
+        place = len(log.edits) if asked_after is None else asked_after
+        segments = [*log_segments(log, path, instruction, place), Segment(DIFF, special=True)]
         return Prompt(segments=tuple(segments), given="", healed="", stop=(END, FILE, INSTRUCTION))
 
     def inline_prompt(self, log: EditLog, path: str, cursor: Cursor) -> Prompt:

@@ -25,15 +25,23 @@ class LintSeqFormat:
 
     name = "lintseq"
 
-    def write_prompt(self, log: EditLog, path: str, instruction: str) -> Prompt:  # noqa: ARG002
-        """The instruction, the document so far as diffs, and a diff token. The paper shows no file name."""
+    def write_prompt(
+        self,
+        log: EditLog,
+        path: str,  # noqa: ARG002
+        instruction: str,
+        asked_after: int | None = None,  # noqa: ARG002
+    ) -> Prompt:
+        """The instruction, the document so far as diffs, and a diff token.
+
+        The paper's text has no file name, and the instruction always comes first.
+        """
         segments = _segments(log.close(), instruction)
         return Prompt((*segments, Segment(DIFF, special=True)), given="", healed="", stop=(END,))
 
     def inline_prompt(self, log: EditLog, path: str, cursor: Cursor) -> Prompt:  # noqa: ARG002
         """The document, then a hunk that replaces the cursor's line, up to the cursor."""
-        log = log.close()
-        lines = log.closed_lines
+        lines = log.lines
         if not 0 <= cursor.line < max(1, len(lines)):
             raise EditError(f"line {cursor.line} is outside the document, which has {len(lines)} lines")
         current = lines[cursor.line] if lines else ""
@@ -41,7 +49,12 @@ class LintSeqFormat:
             raise EditError(
                 f"column {cursor.column} is outside line {cursor.line} ({len(current)} characters)"
             )
-        place = Hunk(cursor.line, lines[cursor.line : cursor.line + 1], (current[: cursor.column],))
+        typed, pending = (current[: cursor.column],), log.pending
+        if pending is not None and cursor.line == pending.start + len(pending.added) - 1:
+            place = Hunk(pending.start, pending.removed, (*pending.added[:-1], *typed))
+        else:
+            log = log.close()
+            place = Hunk(cursor.line, lines[cursor.line : cursor.line + 1], typed)
         diff = format_edit(Edit((place,)))
         _, healed = split_partial(current[: cursor.column])
         given = diff[: len(diff) - len(healed)] if healed else diff

@@ -41,8 +41,14 @@ class Format(Protocol):
         """The name that is written into a model file's metadata, such as `edit-log/1`."""
         ...
 
-    def write_prompt(self, log: EditLog, path: str, instruction: str) -> Prompt:
-        """Prompt for "what is the next edit?", given an instruction (empty for none)."""
+    def write_prompt(
+        self, log: EditLog, path: str, instruction: str, asked_after: int | None = None
+    ) -> Prompt:
+        """Prompt for "what is the next edit?", given an instruction (empty for none).
+
+        The instruction was given after the log's first `asked_after` edits (None: after all of them); the
+        later ones already follow it.
+        """
         ...
 
     def inline_prompt(self, log: EditLog, path: str, cursor: Cursor) -> Prompt:

@@ -66,6 +66,14 @@ def test_an_instruction_comes_after_the_log_so_that_the_log_stays_a_prefix():
     assert asked == plain + "<|instruction|>add a docstring\n<|diff|>"
 
 
+def test_edits_made_since_follow_the_instruction():
+    log = EditLog.open(GEOMETRY).record(Hunk(0, (), ("import sys",))).record(Hunk(5, (), ("x = 1",)))
+    text = text_of(FORMAT.write_prompt(log, "g.py", "go", asked_after=1))
+    assert text.endswith(
+        "<|diff|>@1,0\nimport sys\n<|instruction|>go\n<|diff|>@5,1\n    return r * r\nx = 1\n<|diff|>"
+    )
+
+
 def test_a_prompt_grows_only_at_its_end_while_edits_are_recorded():
     log = EditLog.open(GEOMETRY)
     before = text_of(FORMAT.write_prompt(log, "g.py", ""))

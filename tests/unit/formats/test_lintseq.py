@@ -50,6 +50,13 @@ def test_at_a_cursor_the_header_and_the_typed_part_are_given():
     assert [e.hunk for e in events if isinstance(e, HunkCompleted)] == [Hunk(1, ("ret",), ("return a",))]
 
 
+def test_a_line_being_typed_is_the_hunk_in_progress_not_part_of_the_document():
+    log = EditLog.open("a = 1\nb = 2").typed(Hunk(1, (), ("x = ",)))
+    prompt = FORMAT.inline_prompt(log, "x.py", Cursor(1, 4))
+    assert prompt.given + prompt.healed == "@@ -1,0 +2 @@\n+x = "
+    assert "x" not in text_of(prompt).split("<|diff|>")[1]
+
+
 def test_a_window_of_a_file_is_refused():
     with pytest.raises(EditError, match="window"):
         FORMAT.parser(("a",), 7)

@@ -1,0 +1,198 @@
+"""Training stages: packing, schedule, optimizer, and going on where a run was cut."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linewise.errors import LinewiseError
+from linewise_training.examples import Piece
+from linewise_training.mix import held_out, without_licence_header
+from linewise_training.optimizer import MuonAdamW
+from linewise_training.recipe import Run, read_recipe
+from linewise_training.stage import ModelShape, Schedule, learning_rate_factor, new_model, train_stage
+from linewise_training.token_file import TokenFile, write_token_file
+from linewise_training.tokenizer import train_tokenizer
+
+SHAPE = ModelShape(hidden_size=32, layers=1, heads=2, intermediate_size=48, context=32)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(["def f(x):\n    return x + 1\n"] * 3, 300)
+
+
+@pytest.fixture
+def tokens(tokenizer, tmp_path):
+    examples = [(Piece(f"def f{i}(x):\n    return x\n"),) for i in range(60)]
+    write_token_file(examples, tokenizer, tmp_path / "tokens", context=32)
+    return tmp_path / "tokens"
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=60))
+@settings(max_examples=30, deadline=None)
+def test_every_example_that_fits_is_packed_whole_and_once(tmp_path_factory, sizes):
+    tokenizer = train_tokenizer(["ab"], 300)
+    directory = tmp_path_factory.mktemp("packed")
+    examples = [(Piece("\n" * size, learned_from=0),) for size in sizes]
+    fitting = sorted(size for size in sizes if size <= 32)
+    if not fitting:
+        with pytest.raises(LinewiseError, match="no example fits"):
+            write_token_file(examples, tokenizer, directory, context=32)
+        return
+    meta = write_token_file(examples, tokenizer, directory, context=32)
+    assert (meta.tokens, meta.learned, meta.examples) == (sum(fitting), sum(fitting), len(fitting))
+    learned = np.load(directory / "learned.npy")
+    assert learned.sum() == sum(fitting)
+    assert learned.shape == (meta.blocks, 32)
+
+
+def test_what_is_only_read_has_no_label(tokenizer, tmp_path):
+    example = (Piece("ab\n", learned_from=-1), Piece("cd\n"))
+    write_token_file([example], tokenizer, tmp_path / "t", context=16)
+    item = TokenFile(tmp_path / "t")[0]
+    read, written = (len(tokenizer.encode(text).ids) for text in ("ab\n", "cd\n"))
+    labels = item["labels"].tolist()
+    assert labels[:read] == [-100] * read
+    assert labels[read : read + written] == item["input_ids"][read : read + written].tolist()
+    assert labels[read + written :] == [-100] * (16 - read - written)
+
+
+def test_the_learning_rate_warms_up_stays_and_decays():
+    schedule = Schedule(steps=100, batch=1, learning_rate=1.0, warmup=0.1, decay=0.2, final=0.1)
+    factors = [learning_rate_factor(step, schedule) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert set(factors[10:80]) == {1.0}
+    assert factors[80:] == sorted(factors[80:], reverse=True)
+    assert factors[100] == pytest.approx(0.1)
+
+
+def test_the_optimizer_gives_hidden_matrices_to_muon_and_the_rest_to_adamw():
+    model = new_model(SHAPE, 300, seed=0)
+    optimizer = MuonAdamW(model, 1e-2, 0.1)
+    sizes = [{tuple(p.shape) for p in group["params"]} for group in optimizer.param_groups]
+    assert sizes == [{(32, 32), (48, 32), (32, 48)}, {(300, 32), (32,)}]
+    before = [p.detach().clone() for p in model.parameters()]
+    model(input_ids=torch.arange(8)[None], labels=torch.arange(8)[None]).loss.backward()
+    optimizer.step()
+    assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_a_learning_rate_set_by_a_scheduler_reaches_both_halves():
+    model = new_model(SHAPE, 300, seed=0)
+    optimizer = MuonAdamW(model, 1.0, 0.0)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 0.0)
+    before = [p.detach().clone() for p in model.parameters()]
+    model(input_ids=torch.arange(8)[None], labels=torch.arange(8)[None]).loss.backward()
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_training_learns_and_saves_what_it_measured(tokens, tmp_path):
+    schedule = Schedule(steps=30, batch=4, learning_rate=1e-2, save_steps=100)
+    figures = train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "run", schedule, validation=tokens)
+    assert figures["validation_loss"] < 2.0  # a random model has ln 300 = 5.7
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["schedule"]["steps"] == 30
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
+def test_a_cut_stage_goes_on_to_the_same_model(tokens, tmp_path, monkeypatch):
+    schedule = Schedule(steps=8, batch=4, learning_rate=1e-2, save_steps=3)
+    train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "whole", schedule, seed=1)
+
+    class CutError(Exception):
+        pass
+
+    original = MuonAdamW.step
+    steps = []
+
+    def cut(self, closure=None):
+        steps.append(1)
+        if len(steps) == 6:
+            raise CutError
+        return original(self, closure)
+
+    monkeypatch.setattr(MuonAdamW, "step", cut)
+    with pytest.raises(CutError):
+        train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1)
+    monkeypatch.setattr(MuonAdamW, "step", original)
+    train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1)
+    whole, cut_run = ((tmp_path / n / "model" / "model.safetensors").read_bytes() for n in ("whole", "cut"))
+    assert whole == cut_run
+
+
+def test_a_stage_is_done_once_and_again_when_its_settings_or_those_before_change(tmp_path):
+    def run(first, second):
+        done = []
+        folder = Run(tmp_path)
+        folder.stage("first", first, lambda out: done.append("first"))
+        folder.stage("second", second, lambda out: done.append("second"))
+        return done
+
+    assert run(1, 2) == ["first", "second"]
+    assert run(1, 2) == []
+    assert run(1, 3) == ["second"]
+    assert run(4, 3) == ["first", "second"]
+
+
+def test_half_done_work_is_kept_for_the_same_settings_and_dropped_for_others(tmp_path):
+    def cut(out):
+        (out / "half").write_text("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path).stage("s", 1, cut)
+    seen = []
+    Run(tmp_path).stage("s", 1, lambda out: seen.append((out / "half").exists()))
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path).stage("s", 2, cut)
+    Run(tmp_path).stage("s", 3, lambda out: seen.append((out / "half").exists()))
+    assert seen == [True, False]
+
+
+@pytest.mark.parametrize("name", ["embedded", "nano"])
+def test_the_shipped_recipes_are_readable(name):
+    recipe = read_recipe(name)
+    assert recipe.model.hidden_size % recipe.model.heads == 0
+    assert recipe.sft[0].writing > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("[model]", "[modell]"), "modell"),
+        (("layers = 2", ""), "layers"),
+        (("layers = 2", "layers = 2\nlayer = 3"), "layer"),
+        (("seed = 1", "seed = "), "line"),
+        (('name = "linewise-nano"', ""), "name"),
+    ],
+)
+def test_a_fault_in_a_recipe_is_named(tmp_path, change, fault):
+    from importlib.resources import files
+
+    text = (files("linewise_training") / "recipes" / "nano.toml").read_text()
+    path = tmp_path / "r.toml"
+    path.write_text(text.replace(*change))
+    with pytest.raises(LinewiseError, match=fault):
+        read_recipe(str(path))
+
+
+def test_an_unknown_recipe_lists_the_known_ones():
+    with pytest.raises(LinewiseError, match=r"embedded.*nano"):
+        read_recipe("huge")
+
+
+def test_about_one_text_in_a_hundred_is_held_out_and_always_the_same():
+    chosen = {i for i in range(20_000) if held_out(str(i))}
+    assert 100 < len(chosen) < 300
+    assert chosen == {i for i in range(20_000) if held_out(str(i))}
+
+
+def test_a_licence_header_is_left_out_and_other_comments_stay():
+    assert without_licence_header("# Copyright X\n# all rights\n\nx = 1") == "x = 1"
+    assert without_licence_header("# what this is\nx = 1") == "# what this is\nx = 1"
