@@ -23,8 +23,11 @@ from linewise.lsp.generation import Cancel
 
 logger = logging.getLogger(__name__)
 
-CHANGE_SECONDS = 5.0
-"""How long an editor may take to tell of a change: some gather keystrokes before they send them."""
+CHANGE_SECONDS = 10.0
+"""How long an editor may take to tell of an edit that it applied: some gather changes first."""
+
+TYPING_SECONDS = 2.0
+"""How long an editor that refused may take to tell of the typing that was its reason."""
 
 
 class EditorRefusedError(LinewiseError):
@@ -86,7 +89,7 @@ class EditorLanding:
             raise EditorRefusedError(
                 f"The editor could not apply an edit to {target.uri}: {error}"
             ) from error
-        arrived = await target.newer_than(version, CHANGE_SECONDS)
+        arrived = await target.newer_than(version, CHANGE_SECONDS if answer.applied else TYPING_SECONDS)
         if answer.applied and arrived:
             return
         target.document.forget_expected()

@@ -69,6 +69,7 @@ end
 local function capabilities()
   local result = vim.lsp.protocol.make_client_capabilities()
   result.textDocument.inlineCompletion = { dynamicRegistration = false }
+  result.workspace.workspaceEdit.documentChanges = true
   result.general = vim.tbl_extend('force', result.general or {}, {
     -- Neovim counts bytes; asking for them first saves converting every position.
     positionEncodings = { 'utf-8', 'utf-16', 'utf-32' },

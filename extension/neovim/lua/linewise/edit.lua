@@ -117,7 +117,7 @@ local function refusal(bufnr, version)
   if not vim.bo[bufnr].modifiable then
     return 'the buffer is not modifiable'
   end
-  if version and version ~= vim.NIL and (text_tick[bufnr] or 0) > version then
+  if version and version ~= vim.NIL and vim.lsp.util.buf_versions[bufnr] ~= version then
     return 'the buffer has changed since'
   end
 end
