@@ -70,7 +70,10 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     path = directory / "tokenizer.json"
     if not path.is_file():
         raise FileNotFoundError(f"no tokenizer.json in {directory}; make one with `linewise train tokenizer`")
-    return Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer.from_file(str(path))
+    # The text of a special token in a document is text; only a piece that is special becomes the token.
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 def texts_of(files: Path) -> Iterator[str]:

@@ -24,8 +24,8 @@ from linewise.formats import Cursor, EditLogFormat
 from linewise.formats.edit_log import DIFF, END, FILE, INSTRUCTION, SPECIAL_TOKENS
 from linewise_training.examples import editing_example, encode, function_example, plain_examples, rephrase
 from linewise_training.examples import writing_example as make_writing_example
-from linewise_training.examples.example import NO_LOSS
-from linewise_training.tokenizer import train_tokenizer
+from linewise_training.examples.example import NO_LOSS, Piece
+from linewise_training.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 FORMAT = EditLogFormat()
 SOURCES = [inspect.getsource(module) for module in (json, json.decoder, textwrap, random)]
@@ -171,6 +171,14 @@ def test_no_token_crosses_a_line_end_and_digits_stand_alone(tokenizer):
 
 def test_the_special_tokens_are_single_and_the_end_token_is_the_first(tokenizer):
     assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == [0, 1, 2, 3]
+
+
+def test_the_text_of_a_special_token_in_a_document_is_not_the_token(tokenizer, tmp_path):
+    save_tokenizer(tokenizer, tmp_path, 64)
+    loaded = load_tokenizer(tmp_path)
+    ids, _ = encode((Piece("x = '<|diff|>'\n"), Piece(DIFF, special=True)), loaded)
+    assert ids.tolist().count(loaded.token_to_id(DIFF)) == 1
+    assert loaded.decode(ids.tolist(), skip_special_tokens=False) == "x = '<|diff|>'\n<|diff|>"
 
 
 def test_an_instruction_is_asked_in_several_ways_that_keep_what_it_asks():
