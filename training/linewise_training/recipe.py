@@ -20,7 +20,7 @@ import click
 
 from linewise.errors import LinewiseError
 from linewise_training.mix import Mix
-from linewise_training.stage import ModelShape, Schedule
+from linewise_training.schedule import ModelShape, Schedule
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +13,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from linewise_training.optimizer import MuonAdamW
+from linewise_training.schedule import ModelShape, Schedule, learning_rate_factor
 from linewise_training.token_file import TokenFile
-
-
-@dataclass(frozen=True, slots=True)
-class ModelShape:
-    """The shape of a Llama-architecture model; the embedding and the output layer share their weights."""
-
-    hidden_size: int
-    layers: int
-    heads: int
-    intermediate_size: int
-    context: int
-    key_value_heads: int | None = None
-    rope_theta: float = 10_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How long and how fast a stage learns: warm-up, then constant, then a linear decay over its last part.
-
-    `warmup` and `decay` are shares of the stage's steps, `final` is the learning rate's share at the end;
-    `batch` counts blocks.
-    """
-
-    steps: int
-    batch: int
-    learning_rate: float
-    warmup: float = 0.02
-    decay: float = 0.3
-    weight_decay: float = 0.1
-    final: float = 0.05
-    save_steps: int = 200
-    gradient_accumulation: int = 1
 
 
 def new_model(shape: ModelShape, vocabulary_size: int, seed: int) -> LlamaForCausalLM:
@@ -68,18 +36,6 @@ def new_model(shape: ModelShape, vocabulary_size: int, seed: int) -> LlamaForCau
         attn_implementation="sdpa",
     )
     return LlamaForCausalLM(config)
-
-
-def learning_rate_factor(step: int, schedule: Schedule) -> float:
-    """Warm-up, stable, decay (WSD): the share of the full learning rate at `step`."""
-    warmup = max(1, math.ceil(schedule.steps * schedule.warmup))
-    decay = max(1, math.ceil(schedule.steps * schedule.decay))
-    if step < warmup:
-        return (step + 1) / warmup
-    if step < schedule.steps - decay:
-        return 1.0
-    left = (schedule.steps - step) / decay
-    return schedule.final + (1 - schedule.final) * max(0.0, left)
 
 
 class LossLog(TrainerCallback):  # type: ignore[misc]

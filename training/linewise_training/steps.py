@@ -17,7 +17,8 @@ from linewise_training.export import export
 from linewise_training.lintseq import lintseq_command
 from linewise_training.mix import Mix, examples
 from linewise_training.recipe import Recipe
-from linewise_training.stage import ModelShape, Schedule, new_model, train_stage
+from linewise_training.schedule import ModelShape, Schedule
+from linewise_training.stage import new_model, train_stage
 from linewise_training.token_file import write_token_file
 from linewise_training.tokenizer import load_tokenizer, save_tokenizer, texts_of, train_tokenizer
 

@@ -15,7 +15,8 @@ from linewise_training.examples import Piece
 from linewise_training.mix import held_out, without_licence_header
 from linewise_training.optimizer import MuonAdamW
 from linewise_training.recipe import Run, read_recipe
-from linewise_training.stage import ModelShape, Schedule, learning_rate_factor, new_model, train_stage
+from linewise_training.schedule import ModelShape, Schedule, learning_rate_factor
+from linewise_training.stage import new_model, train_stage
 from linewise_training.token_file import TokenFile, write_token_file
 from linewise_training.tokenizer import train_tokenizer
 
