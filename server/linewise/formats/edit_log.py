@@ -53,6 +53,11 @@ def shown(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(map(bare, visible))
 
 
+def file_name(path: str) -> str:
+    """The last part of a path: where a user keeps files would cost tokens and says little about them."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
 def split_partial(typed: str) -> tuple[str, str]:
     """Split the typed part of a line into (what is certain to end at a token boundary, what to heal)."""
     match = _PARTIAL_TOKEN.search(typed)
@@ -90,7 +95,7 @@ def log_segments(log: EditLog, path: str, instruction: str = "", asked_after: in
 
     An instruction stands after the first `asked_after` edits.
     """
-    segments = [Segment(FILE, special=True), Segment(f"{path}\n")]
+    segments = [Segment(FILE, special=True), Segment(f"{file_name(path)}\n")]
     snapshot = shown(log.snapshot)
     if snapshot:
         body = "".join(f"{line}\n" for line in snapshot)

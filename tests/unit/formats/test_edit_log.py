@@ -59,6 +59,11 @@ def test_a_document_is_its_name_its_snapshot_and_its_edits_each_with_a_run_up():
     )
 
 
+@pytest.mark.parametrize("path", ["g.py", "/home/x/g.py", "src\\g.py", "C:\\src\\g.py"])
+def test_a_model_sees_the_name_of_a_file_not_where_it_is_kept(path):
+    assert text_of(FORMAT.write_prompt(EditLog.open(""), path, "")) == "<|file|>g.py\n<|diff|>"
+
+
 def test_an_instruction_comes_after_the_log_so_that_the_log_stays_a_prefix():
     log = EditLog.open(GEOMETRY)
     plain = text_of(FORMAT.write_prompt(log, "g.py", "")).removesuffix("<|diff|>")
