@@ -1,0 +1,60 @@
+"""Imports point one way, as docs/architecture.md says."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVER = ROOT / "server" / "linewise"
+
+ALLOWED = {
+    "edits": {"errors"},
+    "engines": {"errors"},
+    "verify": {"edits", "errors"},
+    "formats": {"edits", "engines", "errors"},
+    "models": {"errors"},
+    "assistant": {"edits", "engines", "errors", "formats", "verify"},
+    "lsp": {"assistant", "edits", "engines", "errors", "formats", "models", "verify"},
+}
+PURE = {"edits", "formats", "assistant"}  # know no back end
+BACK_ENDS = {"llama_cpp", "pylint", "pyflakes", "pygls", "lsprotocol"}
+
+
+def imported(path):
+    """Dotted names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield node.module
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_what_lies_below_it(package):
+    for path in (SERVER / package).rglob("*.py"):
+        ours = {name.split(".")[1] for name in imported(path) if name.startswith("linewise.")}
+        assert ours <= ALLOWED[package] | {package}, path
+
+
+@pytest.mark.parametrize("package", sorted(PURE))
+def test_what_is_pure_knows_no_back_end(package):
+    for path in (SERVER / package).rglob("*.py"):
+        assert not {name.split(".")[0] for name in imported(path)} & BACK_ENDS, path
+
+
+def test_the_server_never_imports_training():
+    for path in SERVER.rglob("*.py"):
+        names = {name.split(".")[0] for name in imported(path)}
+        assert not names & {"linewise_training", "torch", "transformers"}, path
+
+
+def test_no_file_is_two_ideas():
+    files = [p for folder in ("server", "training", "extension") for p in (ROOT / folder).rglob("*")]
+    sources = [p for p in files if p.suffix in {".py", ".lua", ".ts"} and "node_modules" not in p.parts]
+    assert len(sources) > 50
+    long = {p.name for p in sources if p.read_text(encoding="utf-8").count("\n") > 420}
+    assert not long
