@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from typing import Any, BinaryIO, TypeVar
 ROOT = Path(__file__).parents[2]
 SCRIPTED_SERVER = Path(__file__).with_name("scripted_server.py")
 URI = "file:///work/example.py"
-DEADLINE = float(os.environ.get("LINEWISE_TEST_DEADLINE", "60"))  # seconds; only a broken program waits so long
+DEADLINE = float(
+    os.environ.get("LINEWISE_TEST_DEADLINE", "60")
+)  # seconds; only a broken program waits so long
 T = TypeVar("T")
 
 
@@ -46,7 +49,10 @@ class ScriptedModel:
         self.port: int = self._listener.getsockname()[1]
         self._messages: queue.Queue[dict[str, str]] = queue.Queue()
         self._connection: socket.socket | None = None
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.process = 0
+        """Process id of the server that runs the engine, once it has said hello."""
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
 
     def request(self) -> dict[str, str]:
         """The next request that the engine got."""
@@ -76,9 +82,20 @@ class ScriptedModel:
         return request
 
     def close(self) -> None:
-        self._listener.close()
-        if self._connection:
-            self._connection.close()
+        # A thread that is blocked in a socket wakes at its shutdown, not at its close; and a closed
+        # descriptor's number is the next socket's, which that thread would then read.
+        for end in filter(None, (self._listener, self._connection)):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for end in filter(None, (self._listener, self._connection)):
+            end.close()
+
+    def _start(self, work: Callable[..., None], *arguments: socket.socket) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _next(self, event: str) -> dict[str, str]:
         message = self._messages.get(timeout=DEADLINE)
@@ -96,13 +113,17 @@ class ScriptedModel:
             except OSError:
                 return
             self._connection = connection
-            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+            self._start(self._read, connection)
 
     def _read(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as lines:
             try:
                 for line in lines:
-                    self._messages.put(json.loads(line))
+                    message = json.loads(line)
+                    if message["event"] == "hello":
+                        self.process = message["process"]
+                    else:
+                        self._messages.put(message)
             except OSError:
                 return
 
@@ -303,6 +324,8 @@ require('linewise').setup({{ cmd = {{ {command} }}, {setup} }})
         finally:
             os.environ.clear()
             os.environ.update(self._saved_environment)
+        # Without a screen Neovim shows no menus.
+        self.nvim.ui_attach(100, 30, rgb=True)
 
     def edit(self, path: Path) -> None:
         self.nvim.command(f"edit {path}")
@@ -350,13 +373,10 @@ require('linewise').setup({{ cmd = {{ {command} }}, {setup} }})
         except AssertionError as error:
             raise AssertionError(f"{self.lines} is not {expected}; told: {self.told}") from error
 
-    def server_process(self) -> int:
-        """Process id of the language server."""
-        return int(
-            self.lua(
-                "local c = require('linewise.client').get(0); return c.rpc.pid and c.rpc.pid() or c._pid or 0"
-            )
-        )
+    def kill_server(self, model: ScriptedModel) -> None:
+        """End the language server as a crash would."""
+        assert model.process > 0
+        os.kill(model.process, signal.SIGKILL)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -35,6 +35,7 @@ class ScriptedEngine:
         self._socket.settimeout(0.01)  # how soon a cancel is seen
         self._pending = b""
         self._chatter = chatter
+        self._tell({"event": "hello", "process": os.getpid()})
 
     def tokenize(self, segments: Sequence[Segment]) -> tuple[int, ...]:
         return tuple(byte for segment in segments for byte in segment.text.encode("utf-8", "replace"))
@@ -76,7 +77,7 @@ class ScriptedEngine:
         line, self._pending = self._pending.split(b"\n", 1)
         return json.loads(line)
 
-    def _tell(self, message: dict[str, str]) -> None:
+    def _tell(self, message: dict[str, str | int]) -> None:
         with contextlib.suppress(OSError):
             self._socket.sendall(json.dumps(message).encode() + b"\n")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -93,8 +91,9 @@ def test_undo_around_typing_takes_back_one_thing_at_a_time(edit: Edit, model: Sc
         editor.keys("u")
         wait_for("the undo", lambda: editor.lines != seen[-1])
         seen.append(editor.lines)
-    assert ["typed", "first = 1", "last = 9", "more = 10"] in seen
-    assert ["typed", "first = 1", "last = 9"] in seen
+    assert ["typed = 0", "first = 1", "last = 9"] in seen
+    editor.keys("9<C-r>")
+    editor.wait_for_lines(seen[0])
 
 
 def test_a_hunk_over_a_line_that_the_user_changed_is_dropped(edit: Edit, model: ScriptedModel) -> None:
@@ -155,7 +154,7 @@ def test_ghost_text_shows_on_a_pause_and_tab_takes_it_as_one_undo_step(
     editor.keys("ofor i in ra")
     healed = model.request()["healed"]
     assert "for i in ra".endswith(healed)
-    model.end(f"{healed}nge(3):\n    print(i)\nprint(math.pi)\n")
+    model.end(f"{healed}nge(3):\n    print(i)\n")
     wait_for("the ghost text", lambda: editor.ghost() == "nge(3):\n    print(i)")
     assert editor.lines == ["import math", "for i in ra"]
     editor.keys("<Tab>")
@@ -264,11 +263,11 @@ def test_a_server_killed_in_mid_stream_leaves_whole_hunks_and_can_be_restarted(
     model.request()
     model.emit("@1,1\na = 1\nb = 2\n<|diff|>@2,1\nb = 2\nhalf")
     editor.wait_for_lines(["a = 1", "b = 2"])
-    os.kill(editor.server_process(), signal.SIGKILL)
+    editor.kill_server(model)
     wait_for("a message", lambda: any("ended unexpectedly (signal 9)" in text for text in editor.told))
     assert editor.lines == ["a = 1", "b = 2"]
     assert not is_writing(editor)
-    editor.keys("oc = 3<Esc>")
+    editor.keys("Goc = 3<Esc>")
     editor.wait_for_lines(["a = 1", "b = 2", "c = 3"])
     editor.nvim.command("LinewiseRestart")
     wait_for("the server to serve the buffer", editor.is_attached)

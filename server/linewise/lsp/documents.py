@@ -26,6 +26,11 @@ class UnknownDocumentError(LinewiseError):
     """A request names a document that the editor has not opened."""
 
 
+BLANK = "\n"
+"""What some editors call an empty file, Neovim among them. To the assistant it is the empty text: otherwise
+whatever it writes there would be followed by a blank line that nobody wrote."""
+
+
 class OpenDocument:
     """One document that the editor has open, at the version that it last told."""
 
@@ -33,28 +38,34 @@ class OpenDocument:
         self.uri = item.uri
         self.version = item.version
         self.is_open = True
-        self.document = Document(_path_of(item.uri), item.text)
+        self._is_blank = item.text == BLANK
+        self.document = Document(_path_of(item.uri), "" if self._is_blank else item.text)
         self.running: set[Cancel] = set()
         """What generates for this document; all of it ends when the document closes."""
         self._encoding = encoding
-        self._positions: tuple[int, str, PositionMap] | None = None
+        self._positions: tuple[int, bool, str, PositionMap] | None = None
         self._changed = asyncio.Event()
 
     def change(self, changes: Sequence[types.TextDocumentContentChangeEvent], version: int) -> None:
         """The editor's text changed. Raises EditError when it cannot be the text that is known here."""
         text, positions = self._text(), self._map()
         offsets: list[tuple[int, int, str]] = []
-        for change in changes:
+        for index, change in enumerate(changes):
+            if index > 0:  # each counts in the text that the one before left
+                positions = PositionMap(text)
             if isinstance(change, types.TextDocumentContentChangePartial):
                 start = self._offset(positions, change.range.start)
                 end = self._offset(positions, change.range.end)
             else:
                 start, end = 0, len(text)
             offsets.append((start, end, change.text))
-            if len(changes) > 1:
-                text = text[:start] + change.text + text[end:]
-                positions = PositionMap(text)
+            text = text[:start] + change.text + text[end:]
+        was_blank, becomes_blank = self._is_blank, text == BLANK
+        if was_blank or becomes_blank:
+            length = 0 if was_blank else len(self._text())
+            offsets = [(0, length, "" if becomes_blank else text)]
         self.document.changes(offsets)
+        self._is_blank = becomes_blank
         self.version = version
         self._wake()
 
@@ -82,6 +93,8 @@ class OpenDocument:
         """An LSP position as a line and column of the assistant. Raises EditError outside the text."""
         text, positions = self._text(), self._map()
         offset = self._offset(positions, position)
+        if self._is_blank:
+            return Cursor(0, 0)
         line_start = text.rfind("\n", 0, offset) + 1
         return Cursor(text.count("\n", 0, offset), offset - line_start)
 
@@ -94,7 +107,8 @@ class OpenDocument:
     def text_edit(self, landing: Landing) -> types.TextEdit:
         """The change of the editor's text that `landing` means; it must be fresh."""
         change = hunk_to_range(landing.before, landing.hunk)
-        return types.TextEdit(range=self._range(change.start, change.end), new_text=change.text)
+        end = len(BLANK) if self._is_blank else change.end
+        return types.TextEdit(range=self._range(change.start, end), new_text=change.text)
 
     def _range(self, start: int, end: int) -> types.Range:
         positions = self._map()
@@ -105,16 +119,17 @@ class OpenDocument:
         return positions.offset(position.line, position.character, self._encoding)
 
     def _text(self) -> str:
-        return self._indexed()[1]
-
-    def _map(self) -> PositionMap:
+        """The editor's text."""
         return self._indexed()[2]
 
-    def _indexed(self) -> tuple[int, str, PositionMap]:
+    def _map(self) -> PositionMap:
+        return self._indexed()[3]
+
+    def _indexed(self) -> tuple[int, bool, str, PositionMap]:
         state = self.document.snapshot()
-        if self._positions is None or self._positions[0] != state.revision:
-            text = join_lines(state.lines)
-            self._positions = (state.revision, text, PositionMap(text))
+        if self._positions is None or self._positions[:2] != (state.revision, self._is_blank):
+            text = BLANK if self._is_blank else join_lines(state.lines)
+            self._positions = (state.revision, self._is_blank, text, PositionMap(text))
         return self._positions
 
     def _wake(self) -> None:
