@@ -325,13 +325,18 @@ def test_an_engine_that_fails_is_told_once_and_the_server_lives_on(served: Serve
 
 
 @pytest.mark.parametrize(
-    "uri", ["untitled:Untitled-1", "vscode-notebook-cell:/x.ipynb#a%20b", "file:///a%3Ab/c.py"]
+    ("uri", "name"),
+    [
+        ("untitled:Untitled-1", "Untitled-1.py"),
+        ("vscode-notebook-cell:/x.ipynb#a%20b", "x.ipynb"),
+        ("file:///a%3Ab/c%20d.py", "c d.py"),
+    ],
 )
-def test_documents_need_not_be_files(served: Served, uri: str) -> None:
+def test_documents_need_not_be_files(served: Served, uri: str, name: str) -> None:
     client, model = served.client, served.model
     client.open(uri, "a = 1\n")
     command = client.write_command(uri, "more")
-    model.request()
+    assert model.request()["prompt"].startswith(f"<|file|>{name}\n")
     model.end("@1,1\na = 1\nb = 2\n")
     assert land(client, "a = 1\n", 1, uri) == "a = 1\nb = 2\n"
     assert client.answer(command)["result"]["edits"] == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
@@ -39,7 +40,7 @@ class OpenDocument:
         self.version = item.version
         self.is_open = True
         self._is_blank = item.text == BLANK
-        self.document = Document(_path_of(item.uri), "" if self._is_blank else item.text)
+        self.document = Document(_name_of(item), "" if self._is_blank else item.text)
         self.running: set[Cancel] = set()
         """What generates for this document; all of it ends when the document closes."""
         self._encoding = encoding
@@ -167,7 +168,11 @@ class OpenDocuments:
         return iter(tuple(self._documents.values()))
 
 
-def _path_of(uri: str) -> str:
-    """The name that the model and the verifier see: a file's path, or what a URI like `untitled:` names."""
-    path = to_fs_path(uri)
-    return path if path else unquote(urlsplit(uri).path) or uri
+def _name_of(item: types.TextDocumentItem) -> str:
+    """The name that the model sees and the verifier goes by: no folder, which is nobody's business.
+
+    A document without a suffix, such as one that was never saved, gets the one of its language.
+    """
+    path = to_fs_path(item.uri) or unquote(urlsplit(item.uri).path)
+    name = PurePath(path).name or "untitled"
+    return f"{name}.py" if item.language_id == "python" and not PurePath(name).suffix else name
