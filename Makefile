@@ -1,8 +1,7 @@
-# `make demo` and `make test` do everything, set-up included; `make check` is what style is held to.
+# `make demo` and `make test` do everything, set-up included; `make check` holds the style.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PACKAGES := server/linewise training/linewise_training
 
 .PHONY: demo test check format bench clean
 
@@ -16,7 +15,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 # Torch first and by its own, so that the small CPU build is taken where the machine offers one.
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: $(VENV)/.installed tests/install-system-packages.sh
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet 'torch==2.13.0'
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	sh tests/install-system-packages.sh
@@ -32,10 +31,13 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check server training tests
 	$(BIN)/ruff format --check server training tests
 	$(BIN)/mypy
+	luacheck --quiet extension/neovim
+	stylua --check extension/neovim
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix server training tests
 	$(BIN)/ruff format server training tests
+	stylua extension/neovim
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

@@ -18,6 +18,7 @@ def linewise(*arguments, **options):
     return subprocess.run(
         [*LINEWISE, *map(str, arguments)],
         capture_output=True,
+        check=False,
         text=True,
         env=options.pop("env", ENVIRONMENT),
         **options,
@@ -49,7 +50,7 @@ def test_a_second_run_does_nothing_again(run):
 
 
 def test_the_model_is_served_and_says_what_made_it(run, tmp_path):
-    folder, output = run
+    _, output = run
     model = output.splitlines()[-1].removeprefix("model: ")
     doctor = linewise("doctor", "--json", env={**ENVIRONMENT, "LINEWISE_MODEL": model})
     assert "edit-log/1" in doctor.stdout

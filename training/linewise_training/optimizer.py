@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 
-class MuonAdamW(torch.optim.Optimizer):
+class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]
     """One optimizer of two halves, as the Trainer and its schedulers and checkpoints expect it.
 
     Hidden matrices (two dimensions, not the embedding) go to Muon, everything else to AdamW.
@@ -36,8 +36,8 @@ class MuonAdamW(torch.optim.Optimizer):
         self._muon.param_groups = self.param_groups[:muon_groups]
         self._adamw.param_groups = self.param_groups[muon_groups:]
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Step both halves."""
         loss = closure() if closure is not None else None
         self._muon.step()

@@ -53,6 +53,9 @@ class LossLog(TrainerCallback):  # type: ignore[misc]
 class StageTrainer(Trainer):  # type: ignore[misc]
     """The Trainer with our optimizer and schedule."""
 
+    optimizer: torch.optim.Optimizer | None
+    lr_scheduler: Any
+
     def __init__(self, *args: Any, schedule: Schedule, **kwargs: Any) -> None:
         self.schedule = schedule
         super().__init__(*args, **kwargs)
