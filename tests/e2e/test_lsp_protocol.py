@@ -253,6 +253,24 @@ def test_progress_without_a_token_asks_the_editor_for_one(served: Served) -> Non
     assert [params["token"] for params in told] == client.granted_tokens * 2
 
 
+def test_a_write_stopped_while_it_waits_for_another_one_never_starts(served: Served) -> None:
+    client, model = served.client, served.model
+    other = "file:///work/other.py"
+    client.open(URI, "a = 1\n")
+    client.open(other, "b = 1\n")
+    first = client.write_command(URI, "more")
+    model.request()
+    second = client.write_command(other, "more", workDoneToken="second")
+    wait_for(
+        "its progress", lambda: any(note["params"].get("token") == "second" for note in client.notifications)
+    )
+    client.notify("window/workDoneProgress/cancel", {"token": "second"})
+    model.end()
+    client.answer(first)
+    assert client.answer(second)["result"]["reason"] == "cancelled"
+    assert model.is_idle()
+
+
 def test_a_document_closed_in_mid_stream_ends_its_write(served: Served) -> None:
     client, model = served.client, served.model
     client.open(URI, "a = 1\n")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import SCRIPTED_SERVER, Editor, ScriptedModel, wait_for
+from harness import ROOT, SCRIPTED_SERVER, Editor, ScriptedModel, wait_for
 
 Edit = Callable[..., Editor]
 
@@ -310,6 +311,19 @@ def test_checkhealth_names_the_server_and_the_neovim(edit: Edit) -> None:
     report = "\n".join(editor.lines)
     assert "the server runs and serves 1 buffer(s)" in report
     assert "ERROR" not in report
+
+
+def test_the_help_has_a_topic_for_every_command(edit: Edit, tmp_path: Path) -> None:
+    editor = edit("x = 1\n")
+    documents = tmp_path / "plugin" / "doc"
+    shutil.copytree(ROOT / "extension" / "neovim" / "doc", documents)
+    editor.nvim.command(f"helptags {documents}")
+    editor.lua("vim.opt.runtimepath:prepend(...)", str(documents.parent))
+    commands = [name for name in editor.nvim.api.get_commands({}) if name.startswith("Linewise")]
+    assert len(commands) == 3
+    for topic in [f":{name}" for name in commands] + ["linewise-options"]:
+        editor.nvim.command(f"help {topic}")
+        assert any(f"*{topic}*" in line for line in editor.lines)
 
 
 def test_a_wrong_option_is_named(edit: Edit) -> None:

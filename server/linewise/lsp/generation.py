@@ -25,8 +25,6 @@ class Generation:
 
     async def run(self, job: Callable[[], Result], cancel: Cancel) -> Result:
         """Run `job` and return what it returns. When this task is cancelled, so is the job."""
-        if cancel.is_set():
-            raise asyncio.CancelledError
         self._live.add(cancel)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, job)

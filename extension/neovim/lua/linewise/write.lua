@@ -32,12 +32,19 @@ local function finish(bufnr)
   end
 end
 
+-- What a user can do about an end that is not the model's own.
+local reasons = {
+  failures = 'the model found no further clean edit; say it otherwise',
+  max_edits = 'the limit of edits is reached',
+  max_tokens = 'the limit of tokens is reached',
+}
+
 local function report(err, result)
   if err then
     client_of.notify(err.message, vim.log.levels.ERROR)
   elseif result then
     local edits = ('%d edit%s'):format(result.edits, result.edits == 1 and '' or 's')
-    client_of.notify(('%s in %.1f s (%s).'):format(edits, result.seconds, result.reason))
+    client_of.notify(('%s in %.1f s (%s).'):format(edits, result.seconds, reasons[result.reason] or result.reason))
   end
 end
 
