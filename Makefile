@@ -31,7 +31,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check server training tests
 	$(BIN)/ruff format --check server training tests
 	$(BIN)/mypy
-	luacheck --quiet extension/neovim
+	luacheck --quiet --config extension/neovim/.luacheckrc extension/neovim
 	stylua --check extension/neovim
 
 format: $(VENV)/.installed-dev

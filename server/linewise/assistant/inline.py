@@ -15,7 +15,7 @@ from itertools import islice
 from time import perf_counter
 
 from linewise.assistant.document import Document
-from linewise.assistant.repetition import loop_start
+from linewise.assistant.repetition import loop_start, telling
 from linewise.assistant.window import View, fit
 from linewise.edits import EditLog, Event, HunkStarted, LineAdded, Lines, Malformed
 from linewise.engines.protocol import CancelSignal, Engine, Request, Sampling
@@ -23,7 +23,6 @@ from linewise.errors import EditError
 from linewise.formats.protocol import Cursor, Format, Prompt
 
 CLOSERS = frozenset(")]}>\"'`,:; \t")  # what editors put after the cursor on their own
-TELLING = 3  # letters and digits that make a line worth recognising when it comes again
 LONGEST_LINE = 240  # characters; a longer one is a loop inside a line
 LOOK_AHEAD = 16  # lines below the cursor that a completion may run into
 
@@ -192,7 +191,7 @@ class _Answer:
     def _repeats_document(self, line: str) -> bool:
         """Whether a telling line is the document's next one again."""
         following = self.place.following
-        return bool(following) and line.rstrip() == following[0] and sum(map(str.isalnum, line)) >= TELLING
+        return bool(following) and line.rstrip() == following[0] and telling(line)
 
     def shown(self) -> tuple[str, int] | None:
         """What to insert at the cursor, and how many characters after it that replaces."""

@@ -29,7 +29,7 @@ from linewise.assistant.events import (
     WriteDone,
     WriteEvent,
 )
-from linewise.assistant.repetition import loop_start
+from linewise.assistant.repetition import loop_start, repeats_neighbours
 from linewise.assistant.window import View, fit
 from linewise.edits import (
     EditCompleted,
@@ -305,6 +305,8 @@ class _Writer:
         hunk = landing.hunk
         if landing.changes_nothing:
             return "the hunk changes nothing", ()
+        if repeats_neighbours(landing.before, hunk):
+            return "the hunk repeats the lines that stand there", ()
         inverse = invert_hunk(hunk)
         taken_back = any(
             (old.start, old.removed, old.added) == (inverse.start, inverse.removed, inverse.added)

@@ -126,6 +126,23 @@ def test_what_is_no_use_is_dropped_with_its_reason(scripted, script, reason):
     assert (text_of(document), done.edits) == ("x = 1\nz = 3\n", 1)
 
 
+def test_a_hunk_that_repeats_the_lines_around_its_place_is_dropped(scripted):
+    document = Document("a.py", "def f(s):\n    if not s:\n        return s\n")
+    again = "@1,1\ndef f(s):\n    if not s:\n        return s\n<|diff|>"
+    below = "@3,1\n        return s\n    if not s:\n        return s\n<|diff|>"
+    events, _done = run(document, scripted([again, below, "@3,1\n        return s\n    return 1\n"]))
+    assert [event.reason for event in of(HunkDropped, events)] == [
+        "the hunk repeats the lines that stand there"
+    ] * 2
+    assert text_of(document).endswith("        return s\n    return 1\n")
+
+
+def test_closing_brackets_may_stand_in_a_row(scripted):
+    document = Document("a.py", "x = [\n    [\n    1\n    ],\n")
+    run(document, scripted(["@4,1\n    ],\n    ],\n"]))
+    assert text_of(document).count("],") == 2
+
+
 def test_a_hunk_that_takes_back_an_earlier_one_is_dropped(scripted):
     document = Document("a.py", "x\ny\n")
     script = "@1,1\nx\nnew\n<|diff|>@3,1\ny\nlast\n<|diff|>@1,2\nx\n<|diff|>"
