@@ -14,6 +14,7 @@ from linewise_training.corpus import corpus_command
 from linewise_training.export.command import export_command
 from linewise_training.lintseq import lintseq_command
 from linewise_training.recipe import Recipe, read_recipe, run_recipe
+from linewise_training.report import report_command, show_command
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -116,3 +117,5 @@ def _report(figures: Mapping[str, Any]) -> None:
 train.add_command(corpus_command)
 train.add_command(lintseq_command)
 train.add_command(export_command)
+train.add_command(show_command)
+train.add_command(report_command)

@@ -1,0 +1,74 @@
+"""The commands `show` and `report`: look at the edit sequences that `lintseq` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from linewise.errors import FileError, LinewiseError
+from linewise_training.report.figures import gather, read_skips
+from linewise_training.report.page import page
+from linewise_training.report.replay import replay
+from linewise_training.report.sequences import read_sequence, read_sequences
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command("show")
+@click.argument("file", type=_FILE)
+@click.argument("number", metavar="N", type=click.IntRange(min=1))
+@click.option("--plain", is_flag=True, help="No colour, for a file or a pipe as for a terminal.")
+@click.option("--step", is_flag=True, help="Wait for a key after each edit, in a terminal.")
+def show_command(file: Path, number: int, *, plain: bool, step: bool) -> None:
+    """Replay sequence N (the line, from 1) of FILE, edit by edit."""
+    console = Console(color_system=None if plain else "auto")
+    try:
+        written = read_sequence(file, number)
+        for at in replay(written, console):
+            if step and at < len(written.edits):
+                click.pause("")
+    except LinewiseError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command("report")
+@click.argument("file", type=_FILE)
+@click.option("--out", type=_FILE, required=True, help="HTML file to write; it needs no other file.")
+@click.option("--tokenizer", type=_FOLDER, help="Folder that `tokenizer` wrote: count tokens, too.")
+def report_command(file: Path, out: Path, tokenizer: Path | None) -> None:
+    """Write a page of figures on FILE: lengths before and after, edits, cost, what was skipped."""
+    try:
+        counters: list[tuple[str, Callable[[str], int]]] = [("characters", len)]
+        if tokenizer is not None:
+            counters.append(("tokens", _token_counter(tokenizer)))
+        skipped = read_skips(file.with_name(file.name + ".skipped.jsonl"))
+        figures = gather(read_sequences(file), skipped, counters)
+        if not figures.sequences:
+            raise FileError(f"{file} holds no edit sequence; name a file that `linewise train lintseq` wrote")
+        out.write_text(page(figures, str(file)), encoding="utf-8")
+    except (LinewiseError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"{out}: {figures.sequences} sequences of {figures.programs} programs; {figures.skips} skipped"
+    )
+
+
+def _token_counter(folder: Path) -> Callable[[str], int]:
+    """What counts the tokens of a text, a diff token as one. Raises OSError, FileError for no tokenizer."""
+    from linewise_training.tokenizer import load_tokenizer  # noqa: PLC0415 -- the other commands do without
+
+    try:
+        tokenizer = load_tokenizer(folder)
+    except OSError:
+        raise
+    except Exception as error:  # the library raises nothing narrower for a damaged file
+        raise FileError(
+            f"the tokenizer in {folder} cannot be read ({error}); make it again with "
+            "`linewise train tokenizer`"
+        ) from error
+    tokenizer.encode_special_tokens = False
+    return lambda text: len(tokenizer.encode(text).ids)
