@@ -3,14 +3,20 @@
 from linewise.errors import LinewiseError
 from linewise.verify.compare import SYNTAX_CODES, blamed_line, new_problems
 from linewise.verify.fast import FastVerifier
+from linewise.verify.none import NoVerifier
 from linewise.verify.protocol import Problem, Verifier
-from linewise.verify.pylint_verifier import PylintVerifier
+from linewise.verify.pylint_verifier import CRASH, PylintVerifier
+from linewise.verify.ruff_verifier import RuffVerifier
 
 __all__ = [
+    "CRASH",
     "SYNTAX_CODES",
+    "VERIFIERS",
     "FastVerifier",
+    "NoVerifier",
     "Problem",
     "PylintVerifier",
+    "RuffVerifier",
     "Verifier",
     "blamed_line",
     "get_verifier",
@@ -18,10 +24,20 @@ __all__ = [
 ]
 
 
+VERIFIERS = ("pylint", "fast", "ruff", "none")
+"""The names that `get_verifier` knows."""
+
+
 def get_verifier(name: str) -> Verifier:
-    """The verifier called `name`: "pylint" or "fast". Raises LinewiseError for another name."""
+    """The verifier called `name`, one of VERIFIERS. Raises LinewiseError for another or a missing one."""
     if name == "pylint":
         return PylintVerifier()
     if name == "fast":
         return FastVerifier()
-    raise LinewiseError(f"there is no verifier {name!r}; choose pylint or fast")
+    if name == "ruff":
+        return RuffVerifier()
+    if name == "none":
+        return NoVerifier()
+    raise LinewiseError(
+        f"there is no verifier {name!r}; choose {', '.join(VERIFIERS[:-1])} or {VERIFIERS[-1]}"
+    )

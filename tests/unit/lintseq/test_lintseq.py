@@ -20,7 +20,7 @@ from linewise.edits import (
     split_lines,
 )
 from linewise.verify import FastVerifier, Problem, PylintVerifier
-from linewise_training.lintseq import Failed, Program, Sampled, lintseq_command, sample_sequences
+from linewise_training.lintseq import Failed, Plan, Program, Sampled, lintseq_command, sample_sequences
 from linewise_training.lintseq.sampler import indented_blocks, leading_blanks
 
 GEOMETRY = '''import math
@@ -66,9 +66,7 @@ PROGRAMS = [GEOMETRY, COUNTING, FAULTY]
 
 def sampled(programs, verifier=None, samples=2, seed=0, batch=256):
     numbered = [Program(at, source) for at, source in enumerate(programs)]
-    return list(
-        sample_sequences(numbered, verifier or FastVerifier(), samples=samples, seed=seed, batch=batch)
-    )
+    return list(sample_sequences(numbered, verifier or FastVerifier(), Plan(samples, seed), batch=batch))
 
 
 def states(sequence):

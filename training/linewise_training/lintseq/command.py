@@ -1,113 +1,188 @@
-"""The `lintseq` command: turn a JSONL file of programs into one of edit sequences."""
+"""The `lintseq` command: turn a file of programs into one of edit sequences."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import click
 
-from linewise.edits import format_edit
 from linewise.errors import LinewiseError
-from linewise.verify import get_verifier
-from linewise_training.lintseq.driver import Failed, Program, Sampled, sample_sequences
+from linewise.verify import VERIFIERS, get_verifier
+from linewise_training.lintseq.driver import Program
+from linewise_training.lintseq.output import Counts, Output
+from linewise_training.lintseq.plan import Plan
+from linewise_training.lintseq.pool import sample_in_processes
+from linewise_training.lintseq.progress import Progress
+from linewise_training.lintseq.records import Record, Unreadable, extent, file_identity, read_records
+from linewise_training.lintseq.worker import Outcome, Written
 
 _PATH = click.Path(path_type=Path, dir_okay=False)
 
 
-class _Source:
-    """Reads programs from JSONL lines, keeps those under way, and writes bad lines to the skip file."""
-
-    def __init__(self, stream: TextIO, skips: TextIO) -> None:
-        self._stream = stream
-        self._skips = skips
-        self.rows: dict[int, tuple[str, str]] = {}
-        self.programs = 0
-        self.skipped = 0
-
-    def read(self, limit: int | None) -> Iterator[Program]:
-        """The programs of the first `limit` lines; `index` is the line's 0-based number."""
-        for index, line in enumerate(islice(self._stream, limit)):
-            try:
-                row = json.loads(line)
-                instruction, program = row.get("instruction", ""), row["program"]
-                if not isinstance(program, str) or not isinstance(instruction, str):
-                    raise TypeError("instruction and program must be strings")
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                self.skip(index, f'not a line {{"instruction", "program"}}: {error!r}')
-                continue
-            self.rows[index] = (instruction, program)
-            yield Program(index, program)
-
-    def skip(self, index: int, reason: str) -> None:
-        """Note that the line `index` gives nothing."""
-        self.skipped += 1
-        self._skips.write(json.dumps({"line": index + 1, "reason": reason}) + "\n")
-
-
 @click.command("lintseq")
-@click.option("--in", "source", type=_PATH, required=True, help='JSONL of {"instruction", "program"}.')
 @click.option(
-    "--out", type=_PATH, required=True, help="JSONL to write; skipped lines go to OUT.skipped.jsonl."
+    "--in", "source", type=_PATH, required=True, help='{"instruction", "program"}: JSONL, or .parquet.'
+)
+@click.option(
+    "--out", type=_PATH, required=True, help="JSONL, or .parquet; what is skipped goes to OUT.skipped.jsonl."
 )
 @click.option("--samples", type=click.IntRange(min=1), default=5, show_default=True, help="Per program.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same file.")
-@click.option("--linter", type=click.Choice(["pylint", "fast"]), default="pylint", show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--method",
+    type=click.Choice(["lintseq", "randseq"]),
+    default="lintseq",
+    show_default=True,
+    help="randseq deletes random lines and asks no linter: the paper's ablation.",
+)
+@click.option("--linter", type=click.Choice(VERIFIERS), default="pylint", show_default=True)
+@click.option("--repeats", type=click.Choice(["keep", "drop"]), default="keep", show_default=True)
+@click.option("--ignore-imports", is_flag=True, help="Do not draw lines of import statements.")
+@click.option("--ignore-comments", is_flag=True, help="Do not draw lines that are comments.")
+@click.option("--ignore-globals", is_flag=True, help="Do not draw lines inside a global constant's value.")
+@click.option("--max-lines", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds without an answer after which the linter is stopped and the program skipped.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Read this many lines only.")
+@click.option("--restart", is_flag=True, help="Begin anew where an unfinished run would be gone on with.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON line at the end.")
 def lintseq_command(
-    source: Path, out: Path, samples: int, seed: int, linter: str, *, limit: int | None, as_json: bool
+    source: Path,
+    out: Path,
+    samples: int,
+    seed: int,
+    workers: int,
+    method: str,
+    linter: str,
+    repeats: str,
+    *,
+    ignore_imports: bool,
+    ignore_comments: bool,
+    ignore_globals: bool,
+    max_lines: int,
+    timeout: float,
+    limit: int | None,
+    restart: bool,
+    as_json: bool,
 ) -> None:
-    """Sample edit sequences that write programs without passing through an error (LintSeq)."""
-    started = time.perf_counter()
-    sequences = 0
-    try:
-        with (
-            source.open(encoding="utf-8") as stream,
-            out.open("w", encoding="utf-8") as sink,
-            out.with_name(out.name + ".skipped.jsonl").open("w", encoding="utf-8") as skips,
-        ):
-            reader = _Source(stream, skips)
-            last = -1
-            for result in sample_sequences(
-                reader.read(limit), get_verifier(linter), samples=samples, seed=seed
-            ):
-                for passed in range(last, result.index):
-                    reader.rows.pop(passed, None)
-                last = result.index
-                if isinstance(result, Failed):
-                    reader.skip(result.index, result.reason)
-                    continue
-                reader.programs += result.sample == 0
-                sequences += 1
-                sink.write(_line(result, *reader.rows[result.index]) + "\n")
-    except (LinewiseError, OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(str(error)) from error
-    seconds = time.perf_counter() - started
-    counts = {
-        "programs": reader.programs,
-        "sequences": sequences,
-        "skipped": reader.skipped,
-        "seconds": round(seconds, 3),
+    """Sample edit sequences that write programs without passing through an error (LintSeq).
+
+    A run that was cut goes on where it was when the same command is given again.
+    """
+    plan = Plan(samples, seed, method, repeats == "drop", ignore_imports, ignore_comments, ignore_globals)
+    settings = {
+        "input": str(source.resolve()),
+        "input_identity": None,
+        **{name: getattr(plan, name) for name in Plan.__slots__},
+        "linter": linter,
+        "max_lines": max_lines,
+        "limit": limit,
     }
-    plain = (
-        f"{sequences} sequences of {reader.programs} programs in {seconds:.1f} s; {reader.skipped} skipped"
-    )
-    click.echo(json.dumps(counts) if as_json else plain)
+    make_verifier = functools.partial(get_verifier, linter if method == "lintseq" else "none")
+    try:
+        make_verifier()  # A verifier that is not installed says so here, before anything is written.
+        settings["input_identity"] = file_identity(source)
+        total = extent(source)
+        with Output(out, settings, restart=restart) as output, Progress(total, output.counts) as progress:
+            if output.next:
+                click.echo(f"going on after line {output.next} of {source}", err=True)
+            reader = _Reader(source, output, limit, max_lines)
+            with contextlib.closing(
+                sample_in_processes(reader.programs(), make_verifier, plan, workers=workers, timeout=timeout)
+            ) as outcomes:
+                for outcome in outcomes:
+                    reader.write(outcome)
+                    progress.at(reader.position, output.counts)
+            reader.skip_before(None)
+            output.finish()
+    except LinewiseError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.strerror or error} ({error.filename or out}); what was done is kept: give the same "
+            "command again, with room on the disk, to go on"
+        ) from error
+    _tell(output.counts, as_json)
 
 
-def _line(result: Sampled, instruction: str, program: str) -> str:
-    return json.dumps(
-        {
-            "instruction": instruction,
-            "program": program,
-            "edits": [format_edit(edit) for edit in result.edits],
-            "source": result.index,
-            "sample": result.sample,
-        },
-        ensure_ascii=False,
+class _Reader:
+    """Reads an input file as programs, keeps what stands beside them, and writes all in the input's order."""
+
+    def __init__(self, source: Path, output: Output, limit: int | None, max_lines: int) -> None:
+        self._records = takewhile(
+            lambda record: limit is None or record.index < limit, read_records(source, output.next)
+        )
+        self._output = output
+        self._max_lines = max_lines
+        self._under_way: dict[int, Record] = {}
+        self._bad: dict[int, Unreadable] = {}
+        self.position = 0
+
+    def programs(self) -> Iterator[Program]:
+        """The programs that can be worked on; what cannot be waits for its turn to be named."""
+        for record in self._records:
+            if isinstance(record, Unreadable):
+                self._bad[record.index] = record
+            elif (lines := record.program.count("\n") + 1) > self._max_lines:
+                reason = f"the program is too long: {lines} lines, more than --max-lines {self._max_lines}"
+                self._bad[record.index] = Unreadable(record.index, record.position, reason)
+            else:
+                self._under_way[record.index] = record
+                yield Program(record.index, record.program)
+            if not self._under_way:
+                self.skip_before(None)
+
+    def write(self, outcome: Outcome) -> None:
+        """Write what a program gave, after the bad lines before it."""
+        self.skip_before(outcome.index)
+        record = self._under_way.pop(outcome.index)
+        self.position = record.position
+        if not isinstance(outcome, Written):
+            self._output.skip(outcome.index, outcome.reason)
+            return
+        rows: list[Mapping[str, Any]] = [
+            {
+                "instruction": record.instruction,
+                "program": record.program,
+                "edits": list(edits),
+                "source": outcome.index,
+                "sample": sample,
+            }
+            for sample, edits in outcome.sequences
+        ]
+        self._output.add(outcome.index, rows)
+
+    def skip_before(self, index: int | None) -> None:
+        """Name the bad lines before `index`, or all."""
+        for bad in [at for at in self._bad if index is None or at < index]:
+            self._output.skip(bad, self._bad.pop(bad).reason)
+
+
+def _tell(counts: Counts, as_json: bool) -> None:
+    if as_json:
+        told = {
+            "programs": counts.programs,
+            "sequences": counts.sequences,
+            "skipped": counts.skipped.total(),
+            "seconds": round(counts.seconds, 3),
+        }
+        click.echo(json.dumps(told))
+        return
+    click.echo(
+        f"{counts.sequences} sequences of {counts.programs} programs in {counts.seconds:.1f} s; "
+        f"{counts.skipped.total()} skipped"
     )
+    for kind, count in counts.skipped.most_common():
+        click.echo(f"  {count} of: {kind}")

@@ -1,12 +1,11 @@
 """Run many LintSeq walks side by side, so that a verifier is called once for hundreds of states.
 
 The walks of one program share what the verifier said of its states. Results come in the order of the
-programs, and each depends on the seed, the program's index and the sample's number alone.
+programs, and each depends on the plan, the program's index and the sample's number alone.
 """
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from dataclasses import dataclass, field
 from linewise.edits import Edit, Lines, join_lines, split_lines
 from linewise.verify import Problem, Verifier
 from linewise_training.lintseq.errors import UnusableProgramError
-from linewise_training.lintseq.sampler import State, Walk, edits, walk
+from linewise_training.lintseq.plan import Plan
+from linewise_training.lintseq.sampler import State, Walk, edits
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class _Task:
 
 
 def sample_sequences(
-    programs: Iterable[Program], verifier: Verifier, *, samples: int, seed: int, batch: int = 256
+    programs: Iterable[Program], verifier: Verifier, plan: Plan, *, batch: int = 256
 ) -> Iterator[Sampled | Failed]:
-    """Edit sequences of `programs`, in order: `samples` for each program, or one Failed.
+    """Edit sequences of `programs`, in order: the plan's number for each program, or one Failed.
 
     About `batch` states go into each call of the verifier.
     """
@@ -72,7 +72,7 @@ def sample_sequences(
             if program is None:
                 exhausted = True
             else:
-                under_way.append(_begin(program, samples, seed))
+                under_way.append(_begin(program, plan))
                 active += len(under_way[-1].waiting)
         if not under_way:
             return
@@ -84,18 +84,33 @@ def sample_sequences(
             if task.failure is not None:
                 yield task.failure
             else:
-                yield from (task.done[sample] for sample in sorted(task.done))
+                yield from _results(task, plan)
 
 
-def _begin(program: Program, samples: int, seed: int) -> _Task:
+def _results(task: _Task, plan: Plan) -> Iterator[Sampled]:
+    seen: set[tuple[Edit, ...]] = set()
+    for sample in sorted(task.done):
+        result = task.done[sample]
+        if not (plan.drop_repeats and result.edits in seen):
+            yield result
+        seen.add(result.edits)
+
+
+def _begin(program: Program, plan: Plan) -> _Task:
     task = _Task(program, split_lines(program.source))
     if not any(line.strip() for line in task.lines):
         task.failure = Failed(program.index, "the program is empty")
         return task
-    for sample in range(samples):
-        # A string seeds by its hash in SHA-512: the same on every machine, and near seeds are unrelated.
-        steps = walk(task.lines, random.Random(f"{seed}/{program.index}/{sample}"))
-        task.waiting[sample] = (steps, next(steps))
+    for sample in range(plan.samples):
+        try:
+            steps = plan.begin(task.lines, program.index, sample)
+            task.waiting[sample] = (steps, next(steps))
+        except StopIteration as stop:  # It asks no verifier.
+            task.done[sample] = Sampled(program.index, sample, edits(task.lines, stop.value))
+        except UnusableProgramError as error:
+            task.waiting.clear()
+            task.failure = Failed(program.index, str(error))
+            break
     return task
 
 
@@ -125,5 +140,5 @@ def _advance(task: _Task) -> None:
             task.done[sample] = Sampled(task.program.index, sample, edits(task.lines, stop.value))
         except UnusableProgramError as error:
             task.waiting.clear()
-            task.failure = Failed(task.program.index, f"the program has a syntax error: {error}")
+            task.failure = Failed(task.program.index, str(error))
             return

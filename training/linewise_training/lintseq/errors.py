@@ -4,4 +4,4 @@ from linewise.errors import LinewiseError
 
 
 class UnusableProgramError(LinewiseError):
-    """A program has no edit sequence: it is empty, or it has a syntax error."""
+    """A program has no edit sequence, for the reason that the message tells."""

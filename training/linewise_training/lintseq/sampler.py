@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from linewise.edits import Edit, Hunk, Lines
-from linewise.verify import SYNTAX_CODES, Problem, blamed_line
+from linewise.verify import CRASH, SYNTAX_CODES, Problem, blamed_line
 from linewise_training.lintseq.errors import UnusableProgramError
 
 # The lines of the program that a state keeps, by their 0-based number in the program, ascending.
@@ -27,16 +27,20 @@ State: TypeAlias = tuple[int, ...]
 Walk: TypeAlias = Generator[State, tuple[Problem, ...], tuple[State, ...]]
 
 
-def walk(lines: Lines, rng: random.Random) -> Walk:
+def walk(lines: Lines, rng: random.Random, ignored: frozenset[int] = frozenset()) -> Walk:
     """Yield states to be linted, take their problems, return the clean states from empty to whole.
 
-    Raises UnusableProgramError when the program itself has a syntax error.
+    `ignored` lines are not drawn. Raises UnusableProgramError when the program itself has a syntax error, or
+    when the verifier fails on one of its states.
     """
     whole = tuple(range(len(lines)))
     own = yield whole
     for problem in own:
         if problem.code in SYNTAX_CODES:
-            raise UnusableProgramError(f"line {problem.line + 1}: {problem.message}")
+            raise UnusableProgramError(
+                f"the program has a syntax error: line {problem.line + 1}: {problem.message}"
+            )
+    _check(own)
     expected = Counter(_key(problem, whole) for problem in own)
     blocks = indented_blocks(lines)
     leads = leading_blanks(lines)
@@ -44,7 +48,7 @@ def walk(lines: Lines, rng: random.Random) -> Walk:
     state = whole
     clean = [whole]
     while state:
-        drawn = [line for line in state if lines[line].strip()]
+        drawn = [line for line in state if line not in ignored and lines[line].strip()]
         if not drawn:
             clean.append(())
             break
@@ -56,9 +60,36 @@ def walk(lines: Lines, rng: random.Random) -> Walk:
             if not state:
                 break
             problems = yield state
+            _check(problems)
             faulty = [_line_at_fault(p, state) for p in _unexpected(problems, state, expected)]
         clean.append(state)
     return tuple(reversed(clean))
+
+
+def random_walk(lines: Lines, rng: random.Random, ignored: frozenset[int] = frozenset()) -> Walk:
+    """RandSeq, the paper's ablation (section 3.4): the same walk with random sets of lines, and no verifier.
+
+    As in the paper's code, a set's size is drawn uniformly from one to all but one of the lines left.
+    """
+    leads = leading_blanks(lines)
+    drawn = [line for line in range(len(lines)) if line not in ignored and lines[line].strip()]
+    kept = set(range(len(lines)))
+    clean = [tuple(range(len(lines)))]
+    while drawn:
+        gone = frozenset(rng.sample(drawn, rng.randint(1, max(1, len(drawn) - 1))))
+        drawn = [line for line in drawn if line not in gone]
+        kept.difference_update(gone, *(leads[line] for line in gone))
+        clean.append(tuple(sorted(kept)))
+    if clean[-1]:
+        clean.append(())
+    return tuple(reversed(clean))
+    yield ()  # Nothing is asked; this makes it a generator, as every walk is.
+
+
+def _check(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        if problem.code == CRASH:
+            raise UnusableProgramError(f"the linter failed: {problem.message}")
 
 
 def edits(lines: Lines, states: Sequence[State]) -> tuple[Edit, ...]:

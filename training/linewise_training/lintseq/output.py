@@ -1,0 +1,173 @@
+"""The output of a run that can be killed at any time and gone on with: nothing lost, nothing twice.
+
+Beside `OUT` and `OUT.skipped.jsonl` a third file, `OUT.unfinished.json`, says up to which input line both are
+complete and how long they are then. It is replaced in one piece, after the others have reached the disk; what
+was written behind those lengths, a torn line perhaps, is cut off when the run goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from linewise.errors import LinewiseError
+from linewise_training.lintseq.records import is_parquet
+
+# How often what was done is made sure of, in seconds: the most work that a killed run does again.
+_EVERY = 2.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run has made so far. `skipped` counts by kind of reason."""
+
+    programs: int = 0
+    sequences: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+class Output:
+    """Writes sequences and skips in the order of the input. Use it as a context manager."""
+
+    def __init__(self, out: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
+        """Open `out`, anew or where a run with the same `settings` (JSON values) was cut.
+
+        Raises LinewiseError where a run with other settings was cut there, unless `restart`, and OSError.
+        """
+        self._out = out
+        self._settings = dict(settings)
+        self._journal = out.with_name(out.name + ".unfinished.json")
+        # A Parquet file cannot grow, so its rows wait in a file that can.
+        self._rows = out
+        if is_parquet(out):
+            from linewise_training.lintseq import parquet  # noqa: PLC0415, F401 (says if it is not installed)
+
+            self._rows = out.with_name(out.name + ".unfinished.jsonl")
+        self.counts = Counts()
+        self.next = 0
+        state = None if restart else self._read_journal()
+        skips = out.with_name(out.name + ".skipped.jsonl")
+        with contextlib.ExitStack() as opened:
+            self._sink = opened.enter_context(self._rows.open("r+b" if state else "wb"))
+            self._skips = opened.enter_context(skips.open("r+b" if state else "wb"))
+            if state:
+                self._go_on(state)
+            self._began = time.monotonic() - self.counts.seconds
+            self._saved = time.monotonic()
+            self._save()
+            self._files = opened.pop_all()
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._files:
+            if not isinstance(error, OSError):
+                self._save()
+
+    def skip(self, index: int, reason: str) -> None:
+        """Note that input line `index` gives nothing. A reason's kind stands before its first ": "."""
+        self._skips.write(_line({"line": index + 1, "reason": reason}))
+        self.counts.skipped[reason.split(": ", 1)[0]] += 1
+        self._done(index)
+
+    def add(self, index: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the sequences of input line `index`, which is done with that."""
+        self._sink.write(b"".join(_line(row) for row in rows))
+        self.counts.programs += bool(rows)
+        self.counts.sequences += len(rows)
+        self._done(index)
+
+    def finish(self) -> None:
+        """Say that the input is at its end: close the files and leave nothing but the results."""
+        self._save()
+        self._files.close()
+        if self._rows != self._out:
+            from linewise_training.lintseq import parquet  # noqa: PLC0415 (pyarrow, only where it is needed)
+
+            parquet.write_sequences(self._rows, self._out)
+            self._rows.unlink()
+        self._journal.unlink()
+
+    def _done(self, index: int) -> None:
+        self.next = index + 1
+        if time.monotonic() - self._saved > _EVERY:
+            self._save()
+
+    def _save(self) -> None:
+        if self._sink.closed:
+            return
+        for file in (self._sink, self._skips):
+            file.flush()
+            os.fsync(file.fileno())
+        self._saved = time.monotonic()
+        self.counts.seconds = self._saved - self._began
+        state = {
+            "settings": self._settings,
+            "next": self.next,
+            "output_bytes": self._sink.tell(),
+            "skipped_bytes": self._skips.tell(),
+            "programs": self.counts.programs,
+            "sequences": self.counts.sequences,
+            "skipped": dict(self.counts.skipped),
+            "seconds": self.counts.seconds,
+        }
+        fresh = self._journal.with_name(self._journal.name + ".tmp")
+        with fresh.open("wb") as journal:
+            journal.write(json.dumps(state, indent=2).encode())
+            journal.flush()
+            os.fsync(journal.fileno())
+        fresh.replace(self._journal)
+
+    def _read_journal(self) -> dict[str, Any] | None:
+        try:
+            state = json.loads(self._journal.read_text(encoding="utf-8"))
+            settings = dict(state["settings"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise LinewiseError(
+                f"{self._journal} does not say where the run was cut ({error!r}); "
+                "begin anew with --restart, or choose another --out"
+            ) from error
+        names = sorted(settings.keys() | self._settings)
+        other = [name for name in names if settings.get(name) != self._settings.get(name)]
+        if other:
+            told = ", ".join(
+                f"{name} {settings.get(name)!r}, not {self._settings.get(name)!r}" for name in other
+            )
+            raise LinewiseError(
+                f"{self._out} holds an unfinished run with other settings ({told}); "
+                "go on with those, begin anew with --restart, or choose another --out"
+            )
+        return dict(state)
+
+    def _go_on(self, state: Mapping[str, Any]) -> None:
+        for file, key in ((self._sink, "output_bytes"), (self._skips, "skipped_bytes")):
+            size = os.fstat(file.fileno()).st_size
+            if size < state[key]:
+                raise LinewiseError(
+                    f"{file.name} has {size} bytes, but {self._journal.name} says {state[key]}: part of it "
+                    "was lost; begin anew with --restart, or choose another --out"
+                )
+            file.truncate(state[key])
+            file.seek(state[key])
+        self.next = state["next"]
+        self.counts = Counts(
+            state["programs"], state["sequences"], Counter(state["skipped"]), state["seconds"]
+        )
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n"
