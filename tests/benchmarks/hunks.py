@@ -39,7 +39,8 @@ def compiles(source: str) -> bool:
 @click.option("--model", type=click.Path(path_type=Path, exists=True))
 @click.option("--limit", type=int, default=100, show_default=True)
 @click.option("--max-edits", type=int, default=16, show_default=True)
-def main(pairs: Path, model: Path | None, limit: int, max_edits: int) -> None:
+@click.option("--temperature", type=float, default=0.0, show_default=True)
+def main(pairs: Path, model: Path | None, limit: int, max_edits: int, temperature: float) -> None:
     """Measure hunks."""
     engine = load_engine(model or default_model_path())
     verifier = verifier_for("x.py", "pylint")
@@ -49,7 +50,7 @@ def main(pairs: Path, model: Path | None, limit: int, max_edits: int) -> None:
     speeds = []
     for row in rows:
         document = Document("main.py")
-        options = WriteOptions(max_edits=max_edits, max_tries=1, max_tokens=700)
+        options = WriteOptions(max_edits=max_edits, max_tries=1, max_tokens=700, temperature=temperature)
         for event in write(
             document, str(row["instruction"]), engine=engine, format=get_format(engine.info.format),
             verifier=verifier, options=options,

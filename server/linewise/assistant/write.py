@@ -8,6 +8,10 @@ the same hunk. Where the user changed the document meanwhile, the hunk is rebase
 the user's text, and the stream starts again from the new log. So every state that the user sees has no
 new static error.
 
+A write ends where the model ends it, or, below temperature 1, where it would by now have ended more likely
+than not: a small model is seldom so sure of the end that it comes before every other token, however often
+it had its chance.
+
 A step back costs little: the prompt is the old prompt and the text of the hunks that landed, word for
 word, all of which the engine still has in its cache.
 """
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import expm1
 from time import perf_counter
 from typing import Literal, TypeAlias, cast
 
@@ -52,6 +57,7 @@ Land: TypeAlias = Callable[[Landing], Hunk]
 LANDING_ATTEMPTS = 5  # a user who types faster than the verifier checks makes a hunk stale each time
 WARMER = 0.25  # added to the temperature with each try
 WARMEST = 1.0
+LOOP_REACH = 16  # lines before a hunk in which a loop may have begun
 LOOP_TIMES = 4  # blocks of equal lines in a row: more patient than inline, since tables of equal rows exist
 
 
@@ -149,6 +155,8 @@ class _Writer:
     streams: int = 0
     tries: int = 0  # samples of the hunk in hand that were not clean
     failures: int = 0  # hunks dropped in a row
+    unended: float = 1.0  # probability under the model that it had not ended after any hunk that landed
+    asked_to_end: int = 0  # how many hunks had landed when `unended` was last brought up to date
     landed: list[Hunk] = field(default_factory=list)
     states: set[int] = field(default_factory=set)  # hashes of the states that this write has seen
 
@@ -213,6 +221,8 @@ class _Writer:
                 self.tokens += 1
                 _append(stream.text, token)
                 ending = yield from self._handle(stream, parser.feed(token.text))
+                if ending is None and self._ends_instead(token):
+                    ending = "complete"
                 if ending is None and warmed and not self.tries and not stream.inside_edit:
                     ending = "resume"  # the hunk that needed warmth has landed; the next one need not be wild
                 if ending is not None:
@@ -307,6 +317,11 @@ class _Writer:
             return "the hunk changes nothing", ()
         if repeats_neighbours(landing.before, hunk):
             return "the hunk repeats the lines that stand there", ()
+        if len(hunk.added) > 1 and any(old.added == hunk.added for old in self.landed):
+            return "the hunk repeats an earlier one of this write", ()
+        around = landing.after[max(0, hunk.start - LOOP_REACH) : hunk.start + len(hunk.added)]
+        if not hunk.removed and loop_start(around, LOOP_TIMES) is not None:
+            return "the model repeats itself, hunk after hunk", ()
         inverse = invert_hunk(hunk)
         taken_back = any(
             (old.start, old.removed, old.added) == (inverse.start, inverse.removed, inverse.added)
@@ -347,6 +362,14 @@ class _Writer:
         if self.tries >= self.options.max_tries or self.failures >= self.options.max_failures:
             return "failures"
         return "afresh" if conflict or stream.inside_edit else "resume"
+
+    def _ends_instead(self, token: Token) -> bool:
+        """Whether, with the chance to end that `token` took away, the model would sooner have ended."""
+        if token.end_logprob is None or self.edits == self.asked_to_end or self.options.temperature >= 1:
+            return False
+        self.asked_to_end = self.edits
+        self.unended *= -expm1(min(0.0, token.end_logprob))
+        return self.unended < 1 / 2
 
     def _cancelled(self) -> bool:
         return self.cancel is not None and self.cancel.is_set()

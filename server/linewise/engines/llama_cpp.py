@@ -183,7 +183,12 @@ class LlamaCppEngine:
                     generated_tokens=statistics.generated_tokens + 1,
                     first_token_seconds=statistics.first_token_seconds or time.perf_counter() - began,
                 )
-                yield from text.push(chosen, logprob)
+                end_logprob = None
+                if chosen in self._vocabulary.control:
+                    ends = np.fromiter(plan.stops | self._vocabulary.ends, np.intp)
+                    log_total = float(logits[chosen]) - logprob
+                    end_logprob = float(np.logaddexp.reduce(logits[ends])) - log_total if ends.size else None
+                yield from text.push(chosen, logprob, end_logprob)
                 unread = (chosen,)
             statistics = replace(statistics, ended=ended)
             yield from text.finish()

@@ -53,13 +53,15 @@ class Token:
 
     `text` is what it adds to the decoded text: empty while a character is incomplete, and the literal
     text of a special token (with `special` true) such as `<|diff|>`. `logprob` is the natural logarithm
-    of its probability under the model, before temperature and truncation.
+    of its probability under the model, before temperature and truncation. A special token also tells
+    `end_logprob`, the same for generation ending in its place; None where the back end does not say.
     """
 
     id: int
     text: str
     logprob: float
     special: bool = False
+    end_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

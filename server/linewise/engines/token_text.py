@@ -21,11 +21,15 @@ class TokenText:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held: Token | None = None
 
-    def push(self, id_: int, logprob: float) -> list[Token]:
-        """The tokens that are ready once token `id_` has been generated, oldest first."""
+    def push(self, id_: int, logprob: float, end_logprob: float | None = None) -> list[Token]:
+        """The tokens that are ready once token `id_` has been generated, oldest first.
+
+        `end_logprob` is kept for a special token only.
+        """
         piece = self._vocabulary.pieces[id_]
         if id_ in self._vocabulary.control:
-            return [*self.finish(), Token(id_, piece.decode("utf-8", "replace"), logprob, special=True)]
+            text = piece.decode("utf-8", "replace")
+            return [*self.finish(), Token(id_, text, logprob, special=True, end_logprob=end_logprob)]
         token = Token(id_, self._decoder.decode(piece), logprob)
         ready = [] if self._held is None else [self._held]
         self._held = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ SPECIAL = re.compile(r"(<\|[a-z]+\|>)")
 class ScriptedEngine:
     """Answers the n-th request with the n-th script, a few characters a token; then with nothing.
 
+    `end_chances` are the probabilities of ending that its special tokens tell, one after another.
     `before_token` is called with the number of tokens yielded so far, so that a test can act meanwhile.
     """
 
@@ -26,10 +28,12 @@ class ScriptedEngine:
         *,
         context_length: int = 100_000,
         before_token: Callable[[int], None] | None = None,
+        end_chances: Iterable[float] = (),
     ) -> None:
         self.scripts = list(scripts)
         self.requests: list[Request] = []
         self.before_token = before_token
+        self._end_chances = list(end_chances)
         self.yielded = 0
         self._context_length = context_length
 
@@ -61,7 +65,8 @@ class ScriptedEngine:
             if special and text in request.stop:
                 return
             self.yielded += 1
-            yield Token(count, text, -0.5, special)
+            chance = self._end_chances.pop(0) if special and self._end_chances else None
+            yield Token(count, text, -0.5, special, math.log(chance) if chance else None)
 
     def close(self) -> None:
         pass

@@ -137,6 +137,47 @@ def test_a_hunk_that_repeats_the_lines_around_its_place_is_dropped(scripted):
     assert text_of(document).endswith("        return s\n    return 1\n")
 
 
+def test_a_block_that_this_write_has_written_before_is_dropped_wherever_it_is_put(scripted):
+    document = Document("a.py", "a = 1\nb = 2\nc = 3\n")
+    block = "if a:\n    b = 1\n"
+    script = f"@1,1\na = 1\n{block}<|diff|>@5,1\nc = 3\n{block}<|diff|>"
+    events, _done = run(document, scripted([script, "@5,1\nc = 3\nd = 4\n"]))
+    assert [event.reason for event in of(HunkDropped, events)] == [
+        "the hunk repeats an earlier one of this write"
+    ]
+    assert text_of(document) == "a = 1\nif a:\n    b = 1\nb = 2\nc = 3\nd = 4\n"
+
+
+@pytest.mark.parametrize(
+    ("chances", "temperature", "written"),
+    [
+        ((0.1, 0.9), 0.0, 2),  # 0.9 of not having ended is left, then 0.09
+        ((0.3, 0.3), 0.5, 2),
+        ((0.6,), 0.0, 1),
+        ((0.2, 0.2), 0.0, 3),
+        ((0.9, 0.9), 1.0, 3),  # sampling at temperature 1 ends by itself as often as it should
+    ],
+)
+def test_a_write_ends_where_the_model_would_have_ended_more_likely_than_not(
+    scripted, chances, temperature, written
+):
+    script = "@1,0\na = 0\n<|diff|>@1,1\na = 0\nb = 1\n<|diff|>@2,1\nb = 1\nc = 2\n"
+    engine = scripted([script], end_chances=chances)
+    _events, done = run(Document("a.py"), engine, options={"temperature": temperature})
+    assert (done.edits, done.reason) == (written, "complete")
+
+
+def test_a_loop_of_one_line_hunks_is_seen(scripted):
+    document = Document("a.py", "x = 0\n")
+    hunks = ["@1,1\nx = 0\nx = 1\n"]
+    for line in range(2, 9):
+        last, new = line % 2, (line + 1) % 2
+        hunks.append(f"@{line},1\nx = {1 - last}\nx = {1 - new}\n")
+    events, done = run(document, scripted(["<|diff|>".join(hunks)]))
+    assert "hunk after hunk" in of(HunkDropped, events)[0].reason
+    assert done.edits == 6
+
+
 def test_closing_brackets_may_stand_in_a_row(scripted):
     document = Document("a.py", "x = [\n    [\n    1\n    ],\n")
     run(document, scripted(["@4,1\n    ],\n    ],\n"]))

@@ -67,6 +67,28 @@ def test_greedy_text_is_that_of_transformers(engine: LlamaCppEngine, reference: 
         ids.append(token.id)
 
 
+def test_a_special_token_tells_how_likely_the_end_was_in_its_place(
+    engine: LlamaCppEngine, reference: LlamaForCausalLM, tokenizer: Tokenizer
+) -> None:
+    ends = [tokenizer.token_to_id(name) for name in ("<|endoftext|>", "<|file|>")]
+    told = 0
+    for seed in range(40):  # a tiny random model seldom draws a special token
+        ids = list(engine.tokenize(PROMPT))
+        sampling = Sampling(temperature=4.0, max_tokens=150, seed=seed)
+        for token in engine.stream(Request(PROMPT, sampling, stop=("<|file|>",))):
+            if token.special:
+                with torch.no_grad():
+                    scores = reference(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+                assert token.end_logprob == pytest.approx(float(scores[ends].logsumexp(0)), abs=0.05)
+                told += 1
+            else:
+                assert token.end_logprob is None
+            ids.append(token.id)
+        if told:
+            break
+    assert told
+
+
 def test_tokens_are_those_of_the_training_tokenizer(engine: LlamaCppEngine, tokenizer: Tokenizer) -> None:
     chance = random.Random(7)
     alphabets = [
