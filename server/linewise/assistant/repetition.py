@@ -8,6 +8,8 @@ from linewise.edits import Hunk
 
 SAME_LINES = 3  # lines that come this often in a row are a loop
 LONGEST_BLOCK = 4
+LOOP_TIMES = 4  # blocks in a row in a write: more patient than inline, since tables of equal rows exist
+LOOP_REACH = 16  # lines before a hunk in which a loop may have begun
 TELLING = 3  # letters and digits that make a line worth recognising when it comes again
 
 
@@ -33,14 +35,20 @@ def telling(line: str) -> bool:
     return sum(map(str.isalnum, line)) >= TELLING
 
 
-def repeats_neighbours(before: Sequence[str], hunk: Hunk) -> bool:
-    """Whether a hunk only inserts lines that stand right before or right after its place already.
+def repetition(before: Sequence[str], hunk: Hunk, written: Sequence[Hunk]) -> str:
+    """Why an insertion only repeats what is there; an empty string if it does not.
 
-    Repeating what is there is the commonest fault of a model that reads the text after a place first.
+    It may repeat the lines that stand right before or right after its place (the commonest fault of a
+    model that has read the text after it), a block of an earlier hunk of the same write (`written`), or,
+    with the lines before it, go round in a loop hunk by hunk.
     """
-    size = len(hunk.added)
     if hunk.removed or not any(map(telling, hunk.added)):
-        return False
-    start, added = hunk.start, tuple(hunk.added)
-    following, preceding = before[start : start + size], before[max(0, start - size) : start]
-    return added in (tuple(following), tuple(preceding))
+        return ""
+    start, size, added = hunk.start, len(hunk.added), tuple(hunk.added)
+    if added in (tuple(before[start : start + size]), tuple(before[max(0, start - size) : start])):
+        return "the hunk repeats the lines that stand there"
+    if size > 1 and any(old.added == added for old in written):
+        return "the hunk repeats an earlier one of this write"
+    if loop_start((*before[max(0, start - LOOP_REACH) : start], *added), LOOP_TIMES) is not None:
+        return "the model repeats itself, hunk after hunk"
+    return ""

@@ -34,7 +34,7 @@ from linewise.assistant.events import (
     WriteDone,
     WriteEvent,
 )
-from linewise.assistant.repetition import loop_start, repeats_neighbours
+from linewise.assistant.repetition import LOOP_TIMES, loop_start, repetition
 from linewise.assistant.window import View, fit
 from linewise.edits import (
     EditCompleted,
@@ -57,8 +57,6 @@ Land: TypeAlias = Callable[[Landing], Hunk]
 LANDING_ATTEMPTS = 5  # a user who types faster than the verifier checks makes a hunk stale each time
 WARMER = 0.25  # added to the temperature with each try
 WARMEST = 1.0
-LOOP_REACH = 16  # lines before a hunk in which a loop may have begun
-LOOP_TIMES = 4  # blocks of equal lines in a row: more patient than inline, since tables of equal rows exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,13 +313,6 @@ class _Writer:
         hunk = landing.hunk
         if landing.changes_nothing:
             return "the hunk changes nothing", ()
-        if repeats_neighbours(landing.before, hunk):
-            return "the hunk repeats the lines that stand there", ()
-        if len(hunk.added) > 1 and any(old.added == hunk.added for old in self.landed):
-            return "the hunk repeats an earlier one of this write", ()
-        around = landing.after[max(0, hunk.start - LOOP_REACH) : hunk.start + len(hunk.added)]
-        if not hunk.removed and loop_start(around, LOOP_TIMES) is not None:
-            return "the model repeats itself, hunk after hunk", ()
         inverse = invert_hunk(hunk)
         taken_back = any(
             (old.start, old.removed, old.added) == (inverse.start, inverse.removed, inverse.added)
@@ -329,6 +320,8 @@ class _Writer:
         )
         if taken_back or hash(landing.after) in self.states:
             return "the hunk takes back what this write did", ()
+        if repeated := repetition(landing.before, hunk, self.landed):
+            return repeated, ()
         problems = self.checker.new_problems(landing.before, landing.after)
         if problems:
             first = problems[0]
