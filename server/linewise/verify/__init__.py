@@ -7,6 +7,7 @@ from linewise.verify.none import NoVerifier
 from linewise.verify.protocol import Problem, Verifier
 from linewise.verify.pylint_verifier import CRASH, PylintVerifier
 from linewise.verify.ruff_verifier import RuffVerifier
+from linewise.verify.syntax import SyntaxVerifier
 
 __all__ = [
     "CRASH",
@@ -17,6 +18,7 @@ __all__ = [
     "Problem",
     "PylintVerifier",
     "RuffVerifier",
+    "SyntaxVerifier",
     "Verifier",
     "blamed_line",
     "get_verifier",
@@ -25,7 +27,7 @@ __all__ = [
 
 
 VERIFIERS = ("pylint", "fast", "ruff", "none")
-"""The names that `get_verifier` knows."""
+"""The names of the verifiers of Python that `get_verifier` knows."""
 
 
 def get_verifier(name: str) -> Verifier:
@@ -38,6 +40,8 @@ def get_verifier(name: str) -> Verifier:
         return RuffVerifier()
     if name == "none":
         return NoVerifier()
+    if name.startswith("syntax:"):
+        return SyntaxVerifier(name.removeprefix("syntax:"))
     raise LinewiseError(
         f"there is no verifier {name!r}; choose {', '.join(VERIFIERS[:-1])} or {VERIFIERS[-1]}"
     )

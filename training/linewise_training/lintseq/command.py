@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from linewise.errors import LinewiseError
 from linewise.verify import VERIFIERS, get_verifier
+from linewise.verify.syntax import LANGUAGES
 from linewise_training.lintseq.driver import Program
 from linewise_training.lintseq.output import Counts, Output
-from linewise_training.lintseq.plan import Plan
+from linewise_training.lintseq.plan import PYTHON, Plan
 from linewise_training.lintseq.pool import sample_in_processes
 from linewise_training.lintseq.progress import Progress
 from linewise_training.lintseq.records import Record, Unreadable, extent, file_identity, read_records
@@ -43,6 +45,13 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
     help="randseq deletes random lines and asks no linter: the paper's ablation.",
 )
 @click.option("--linter", type=click.Choice(VERIFIERS), default="pylint", show_default=True)
+@click.option(
+    "--language",
+    type=click.Choice([PYTHON, *LANGUAGES]),
+    default=PYTHON,
+    show_default=True,
+    help="Others are checked by their grammar, not by --linter, and their blocks are told by brackets.",
+)
 @click.option("--repeats", type=click.Choice(["keep", "drop"]), default="keep", show_default=True)
 @click.option("--ignore-imports", is_flag=True, help="Do not draw lines of import statements.")
 @click.option("--ignore-comments", is_flag=True, help="Do not draw lines that are comments.")
@@ -66,6 +75,7 @@ def lintseq_command(
     workers: int,
     method: str,
     linter: str,
+    language: str,
     repeats: str,
     *,
     ignore_imports: bool,
@@ -81,7 +91,11 @@ def lintseq_command(
 
     A run that was cut goes on where it was when the same command is given again.
     """
-    plan = Plan(samples, seed, method, repeats == "drop", ignore_imports, ignore_comments, ignore_globals)
+    if language != PYTHON:
+        linter = _grammar_check(language, linter, ignore_imports or ignore_comments or ignore_globals)
+    plan = Plan(
+        samples, seed, method, repeats == "drop", ignore_imports, ignore_comments, ignore_globals, language
+    )
     settings = {
         "input": str(source.resolve()),
         "input_identity": None,
@@ -115,6 +129,18 @@ def lintseq_command(
             "command again, with room on the disk, to go on"
         ) from error
     _tell(output.counts, as_json)
+
+
+def _grammar_check(language: str, linter: str, ignores: bool) -> str:
+    """The name of the verifier for a language other than Python; usage errors for what is Python's alone."""
+    given = click.get_current_context().get_parameter_source("linter") is not ParameterSource.DEFAULT
+    if given and linter != "none":
+        raise click.UsageError(f"--linter {linter} checks Python; leave it out with --language {language}")
+    if ignores:
+        raise click.UsageError(
+            f"--ignore-... options are Python's; leave them out with --language {language}"
+        )
+    return linter if given else f"syntax:{language}"
 
 
 class _Reader:

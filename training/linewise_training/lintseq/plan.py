@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import random
 import tokenize
 from dataclasses import dataclass
 
 from linewise.edits import Lines
+from linewise_training.lintseq.braces import bracketed_blocks
 from linewise_training.lintseq.errors import UnusableProgramError
 from linewise_training.lintseq.sampler import Walk, random_walk, walk
+
+PYTHON = "python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class Plan:
 
     `method` is "lintseq", or "randseq" for the paper's ablation (section 3.4), which asks no verifier. Lines
     that are ignored are not drawn: they go with a block or a fault, or all together at the end of a walk.
+    In another `language` than Python blocks are told by brackets, and no lines can be ignored.
     """
 
     samples: int
@@ -28,6 +33,7 @@ class Plan:
     ignore_imports: bool = False
     ignore_comments: bool = False
     ignore_globals: bool = False
+    language: str = PYTHON
 
     def begin(self, lines: Lines, index: int, sample: int) -> Walk:
         """The walk for the `sample`-th sequence of program `index`.
@@ -39,6 +45,8 @@ class Plan:
         ignored = self.ignored(lines)
         if self.method == "randseq":
             return random_walk(lines, rng, ignored)
+        if self.language != PYTHON:
+            return walk(lines, rng, ignored, functools.partial(bracketed_blocks, language=self.language))
         return walk(lines, rng, ignored)
 
     def ignored(self, lines: Lines) -> frozenset[int]:

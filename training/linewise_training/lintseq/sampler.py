@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -25,13 +25,17 @@ from linewise_training.lintseq.errors import UnusableProgramError
 # The lines of the program that a state keeps, by their 0-based number in the program, ascending.
 State: TypeAlias = tuple[int, ...]
 Walk: TypeAlias = Generator[State, tuple[Problem, ...], tuple[State, ...]]
+# For each line of a program the lines that go with it.
+Blocks: TypeAlias = Callable[[Lines], Sequence[range]]
 
 
-def walk(lines: Lines, rng: random.Random, ignored: frozenset[int] = frozenset()) -> Walk:
+def walk(
+    lines: Lines, rng: random.Random, ignored: frozenset[int] = frozenset(), blocks_of: Blocks | None = None
+) -> Walk:
     """Yield states to be linted, take their problems, return the clean states from empty to whole.
 
-    `ignored` lines are not drawn. Raises UnusableProgramError when the program itself has a syntax error, or
-    when the verifier fails on one of its states.
+    `ignored` lines are not drawn; `blocks_of` tells the blocks, by indentation where it is left out. Raises
+    UnusableProgramError when the program itself has a syntax error, or when the verifier fails on a state.
     """
     whole = tuple(range(len(lines)))
     own = yield whole
@@ -42,7 +46,7 @@ def walk(lines: Lines, rng: random.Random, ignored: frozenset[int] = frozenset()
             )
     _check(own)
     expected = Counter(_key(problem, whole) for problem in own)
-    blocks = indented_blocks(lines)
+    blocks = (blocks_of or indented_blocks)(lines)
     leads = leading_blanks(lines)
 
     state = whole
