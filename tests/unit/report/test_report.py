@@ -92,7 +92,7 @@ def test_nothing_in_a_sequence_can_steer_the_terminal(run):
         ([row()], 2, "has no sequence 2; choose one from 1 to 1"),
         ([], 1, "is empty; name a file"),
         (["{"], 1, "line 1 of "),
-        (["{"], 1, "it is not JSON. Name a JSONL file"),
+        (["{"], 1, "it is not JSON. Name a file"),
         (["[1]"], 1, "'edits' is missing or of another type"),
         ([row(program=None)], 1, "'program' is missing or of another type"),
         ([row(edits=[1])], 1, "edit 1 is no text"),
@@ -115,8 +115,9 @@ def test_show_and_report_name_a_file_that_is_not_there(tmp_path):
         assert "no.jsonl cannot be read: No such file" in result.output
 
 
-def test_show_and_report_read_what_lintseq_makes(tmp_path):
-    source, made = tmp_path / "in.jsonl", tmp_path / "made.jsonl"
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_show_and_report_read_what_lintseq_makes(tmp_path, suffix):
+    source, made = tmp_path / "in.jsonl", tmp_path / f"made.{suffix}"
     source.write_text("".join(json.dumps({"instruction": "", "program": text}) + "\n" for text in PROGRAMS))
     arguments = ["--in", str(source), "--out", str(made), "--linter", "fast", "--samples", "2"]
     assert CliRunner().invoke(train, ["lintseq", *arguments]).exit_code == 0
@@ -126,6 +127,14 @@ def test_show_and_report_read_what_lintseq_makes(tmp_path):
         assert list(replay(one, Console(quiet=True))) == list(range(1, len(one.edits) + 1))
     result = CliRunner().invoke(train, ["report", str(made), "--out", str(tmp_path / "r.html")])
     assert "4 sequences of 2 programs; 1 skipped" in result.output
+
+
+@pytest.mark.parametrize("command", [["show", "1"], ["report", "--out", "r.html"]])
+def test_a_file_that_only_says_that_it_is_parquet_is_named(tmp_path, command):
+    (tmp_path / "no.parquet").write_text(row())
+    result = CliRunner().invoke(train, [command[0], str(tmp_path / "no.parquet"), *command[1:]])
+    assert result.exit_code == 1
+    assert "no.parquet is not a Parquet file" in result.output
 
 
 def cells(html, name):

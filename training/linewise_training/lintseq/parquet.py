@@ -41,6 +41,12 @@ def read_rows(path: Path) -> Iterator[tuple[Any, Any]]:
             yield row.get("instruction", ""), row["program"]
 
 
+def read_sequences(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file of sequences. Raises LinewiseError for a file that is not Parquet, OSError."""
+    for batch in _open(path).iter_batches(batch_size=_ROWS):
+        yield from batch.to_pylist()
+
+
 def write_sequences(lines: Path, out: Path) -> None:
     """Write the sequences of a JSONL file as Parquet, whole or not at all. Raises OSError."""
     schema = pa.schema(

@@ -1,4 +1,4 @@
-"""Reads the file that `lintseq` writes, one edit sequence a line, and says which line is none and why."""
+"""Reads the file that `lintseq` writes, one edit sequence a line or row, and says which is none and why."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from linewise.edits import Edit, EditSequence, parse_sequence
 from linewise.errors import EditError, FileError
+from linewise_training.lintseq.records import is_parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class WrittenSequence:
     """One line of the file: the `sample`-th edit sequence of the program at `source` in the input."""
 
     number: int
-    """Of the line in the file, from 1."""
+    """Of the line or row in the file, from 1."""
     instruction: str
     program: str
     edits: tuple[Edit, ...]
@@ -38,7 +39,7 @@ def read_sequences(path: Path) -> Iterator[WrittenSequence]:
     Raises FileError for a file that cannot be read and for a line that is no edit sequence.
     """
     for number, line in _lines(path):
-        if line.endswith(b"\n"):
+        if not isinstance(line, bytes) or line.endswith(b"\n"):
             yield _parse(path, number, line)
 
 
@@ -55,17 +56,23 @@ def read_sequence(path: Path, number: int) -> WrittenSequence:
     raise FileError(f"{path} has no sequence {number}; choose one from 1 to {count}")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _lines(path: Path) -> Iterator[tuple[int, bytes | dict[str, Any]]]:
+    """The lines of a JSONL file, unread, or the rows of a Parquet file, each with its number from 1."""
     try:
+        if is_parquet(path):
+            from linewise_training.lintseq import parquet  # noqa: PLC0415 -- pyarrow is for Parquet alone
+
+            yield from enumerate(parquet.read_sequences(path), 1)
+            return
         with path.open("rb") as stream:
             yield from enumerate(stream, 1)
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _parse(path: Path, number: int, line: bytes) -> WrittenSequence:
+def _parse(path: Path, number: int, line: bytes | dict[str, Any]) -> WrittenSequence:
     try:
-        row = json.loads(line)
+        row = json.loads(line) if isinstance(line, bytes) else line
         edits = tuple(_edit(at, text) for at, text in enumerate(_field(row, "edits", list), 1))
         return WrittenSequence(
             number,
@@ -79,7 +86,7 @@ def _parse(path: Path, number: int, line: bytes) -> WrittenSequence:
         # A fault in JSON or in UTF-8 tells what was expected; the user needs to know that it is not there.
         reason = error if isinstance(error, (TypeError, EditError)) else "it is not JSON"
         raise FileError(
-            f"line {number} of {path} is no edit sequence: {reason}. Name a JSONL file that "
+            f"line {number} of {path} is no edit sequence: {reason}. Name a file that "
             "`linewise train lintseq` wrote"
         ) from error
 
