@@ -235,6 +235,26 @@ def test_report_says_in_one_sentence_what_is_wrong_and_writes_nothing(run, tmp_p
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.skipped.jsonl", "nowhere/../out.jsonl"])
+def test_the_report_never_takes_the_place_of_its_data(run, tmp_path, name):
+    result = run("report", [row()], "--out", tmp_path / name)
+    assert result.exit_code == 2
+    assert "name another file" in result.output
+    assert (tmp_path / "out.jsonl").read_text() == row() + "\n"
+
+
+def test_a_page_that_cannot_be_written_is_named(run, tmp_path):
+    result = run("report", [row()], "--out", tmp_path / "nowhere" / "r.html")
+    assert result.exit_code == 1
+    assert "r.html cannot be written: No such file or directory; name a file" in result.output
+
+
+def test_a_folder_without_tokenizer_is_named(run, tmp_path):
+    result = run("report", [row()], "--out", tmp_path / "r.html", "--tokenizer", tmp_path)
+    assert result.exit_code == 1
+    assert f"no tokenizer.json in {tmp_path}" in result.output
+
+
 def test_a_damaged_tokenizer_is_named(run, tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     result = run("report", [row()], "--out", tmp_path / "r.html", "--tokenizer", tmp_path)

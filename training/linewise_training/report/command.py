@@ -41,30 +41,37 @@ def show_command(file: Path, number: int, *, plain: bool, step: bool) -> None:
 @click.option("--tokenizer", type=_FOLDER, help="Folder that `tokenizer` wrote: count tokens, too.")
 def report_command(file: Path, out: Path, tokenizer: Path | None) -> None:
     """Write a page of figures on FILE: lengths before and after, edits, cost, what was skipped."""
+    skips = file.with_name(file.name + ".skipped.jsonl")
+    if out.resolve() in (file.resolve(), skips.resolve()):
+        raise click.UsageError(f"--out {out} is what the report is made from; name another file")
     try:
         counters: list[tuple[str, Callable[[str], int]]] = [("characters", len)]
         if tokenizer is not None:
             counters.append(("tokens", _token_counter(tokenizer)))
-        skipped = read_skips(file.with_name(file.name + ".skipped.jsonl"))
+        skipped = read_skips(skips)
         figures = gather(read_sequences(file), skipped, counters)
         if not figures.sequences:
             raise FileError(f"{file} holds no edit sequence; name a file that `linewise train lintseq` wrote")
         out.write_text(page(figures, str(file)), encoding="utf-8")
-    except (LinewiseError, OSError) as error:
+    except LinewiseError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"{out} cannot be written: {error.strerror or error}; name a file in a folder that can be written"
+        ) from error
     click.echo(
         f"{out}: {figures.sequences} sequences of {figures.programs} programs; {figures.skips} skipped"
     )
 
 
 def _token_counter(folder: Path) -> Callable[[str], int]:
-    """What counts the tokens of a text, a diff token as one. Raises OSError, FileError for no tokenizer."""
+    """What counts the tokens of a text, a diff token as one. Raises FileError for no tokenizer."""
     from linewise_training.tokenizer import load_tokenizer  # noqa: PLC0415 -- the other commands do without
 
     try:
         tokenizer = load_tokenizer(folder)
-    except OSError:
-        raise
+    except OSError as error:
+        raise FileError(str(error)) from error
     except Exception as error:  # the library raises nothing narrower for a damaged file
         raise FileError(
             f"the tokenizer in {folder} cannot be read ({error}); make it again with "
