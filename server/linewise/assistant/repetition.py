@@ -42,13 +42,15 @@ def repetition(before: Sequence[str], hunk: Hunk, written: Sequence[Hunk]) -> st
     model that has read the text after it), a block of an earlier hunk of the same write (`written`), or,
     with the lines before it, go round in a loop hunk by hunk.
     """
-    if hunk.removed or not any(map(telling, hunk.added)):
+    if hunk.removed:
         return ""
     start, size, added = hunk.start, len(hunk.added), tuple(hunk.added)
+    if loop_start((*before[max(0, start - LOOP_REACH) : start], *added), LOOP_TIMES) is not None:
+        return "the model repeats itself, hunk after hunk"
+    if not any(map(telling, added)):
+        return ""  # brackets may well close in a row
     if added in (tuple(before[start : start + size]), tuple(before[max(0, start - size) : start])):
         return "the hunk repeats the lines that stand there"
     if size > 1 and any(old.added == added for old in written):
         return "the hunk repeats an earlier one of this write"
-    if loop_start((*before[max(0, start - LOOP_REACH) : start], *added), LOOP_TIMES) is not None:
-        return "the model repeats itself, hunk after hunk"
     return ""
