@@ -265,6 +265,8 @@ def test_a_write_stopped_while_it_waits_for_another_one_never_starts(served: Ser
         "its progress", lambda: any(note["params"].get("token") == "second" for note in client.notifications)
     )
     client.notify("window/workDoneProgress/cancel", {"token": "second"})
+    # Messages are handled in order: an answer to this one means that the stop has been, too.
+    client.answer(client.complete(URI, 0, 0))
     model.end()
     client.answer(first)
     assert client.answer(second)["result"]["reason"] == "cancelled"
