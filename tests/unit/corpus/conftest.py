@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,41 @@ MIT = (
     "this permission notice shall be included in all copies.\n"
 )
 GPL = "GNU GENERAL PUBLIC LICENSE\nVersion 3, 29 June 2007\n"
+
+CALM = {
+    "PATH": os.environ["PATH"],
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    **{f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+       for what, value in (("NAME", "A. Person"), ("EMAIL", "a@example.org"), ("DATE", "1700000000 +0000"))},
+}  # fmt: skip
+
+
+class Project:
+    """A repository in `root`; `commit` writes files (None removes one), `git` runs any command in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir()
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.root, env=CALM, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def commit(self, message: str, files=None) -> str:
+        for name, content in (files or {}).items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.unlink()
+            else:
+                path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
 
 
 @pytest.fixture
@@ -46,3 +83,9 @@ def mit():
 @pytest.fixture
 def gpl():
     return GPL
+
+
+@pytest.fixture
+def project(tmp_path: Path):
+    """An empty git repository."""
+    return Project(tmp_path / "repository")

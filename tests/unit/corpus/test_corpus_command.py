@@ -58,7 +58,10 @@ def test_a_folder_becomes_files_pairs_and_a_manifest_that_counts_them(tree, json
 
 def test_the_limit_bounds_the_files(tree, mit, tmp_path):
     root = tree({"LICENSE": mit, **{f"f{n}.py": GOOD + f"# {n}\n" for n in range(5)}})
-    assert run("--out", tmp_path / "out", "--folder", root, "--limit", 2).exit_code == 0
+    assert (
+        run("--out", tmp_path / "out", "--folder", root, "--limit", 2, "--keep-near-duplicates").exit_code
+        == 0
+    )
     assert len(read(tmp_path / "out/files.jsonl")) == 2
 
 
@@ -75,3 +78,64 @@ def test_two_runs_write_the_same_bytes(tree, mit, tmp_path):
         assert run("--out", tmp_path / out, "--folder", root).exit_code == 0
     for name in ("files.jsonl", "pairs.jsonl", "manifest.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_near_duplicates_are_dropped_and_counted_and_can_be_kept(tree, mit, tmp_path):
+    much = "".join(f"NAME_{n} = {n} + len('{n}')\n" for n in range(40))
+    root = tree({"LICENSE": mit, "a.py": much, "b.py": much + "LAST = 1\n", "c.py": GOOD * 2})
+    for name, options, kept, counted in (("one", (), 2, 1), ("two", ("--keep-near-duplicates",), 3, 0)):
+        assert run("--out", tmp_path / name, "--folder", root, *options).exit_code == 0
+        assert len(read(tmp_path / name / "files.jsonl")) == kept
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        assert manifest["files_skipped"].get("near duplicate", 0) == counted
+
+
+def test_a_repository_gives_files_pairs_and_histories(project, mit, tmp_path):
+    project.commit("first", {"LICENSE": mit, "good.py": GOOD})
+    head = project.commit("second", {"good.py": GOOD + "\n\nadd(1, 2)\n"})
+    (project.root / "good.py").write_text("not committed")
+    out = tmp_path / "out"
+    done = run("--out", out, "--repository", project.root)
+    assert done.exit_code == 0, done.output
+    (file,) = read(out / "files.jsonl")
+    assert (file["text"], file["version"]) == (GOOD + "\n\nadd(1, 2)\n", head)
+    assert len(read(out / "pairs.jsonl")) == 1
+    (history,) = read(out / "histories.jsonl")
+    assert (history["path"], history["start"], history["messages"]) == ("good.py", "", ["first", "second"])
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert (manifest["histories"], manifest["history_edits"]) == (1, 2)
+    assert manifest["histories_by_licence"] == {"MIT": 1}
+
+
+def test_a_folder_that_is_no_repository_stops_before_anything_is_written(tmp_path):
+    (tmp_path / "plain").mkdir()
+    done = run("--out", tmp_path / "out", "--repository", tmp_path / "plain")
+    assert done.exit_code == 1
+    assert "not a git repository" in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_history_that_git_cannot_read_loses_nothing_else(project, mit, tmp_path):
+    first = project.commit("first", {"LICENSE": mit, "good.py": GOOD})
+    project.commit("second", {"good.py": GOOD + "\n\nadd(1, 2)\n"})
+    (project.root / ".git/objects" / first[:2] / first[2:]).unlink()
+    out = tmp_path / "out"
+    done = run("--out", out, "--repository", project.root)
+    assert done.exit_code == 0, done.output
+    assert "left out" in done.output
+    assert len(read(out / "files.jsonl")) == 1
+    assert json.loads((out / "manifest.json").read_text())["histories_skipped"] == {"git failed": 1}
+
+
+def test_instruction_data_becomes_pairs(jsonl, tmp_path):
+    rows = [
+        {"instruction": "Add.", "response": f"So:\n```python\n{GOOD}```"},
+        {"instruction": "No.", "response": "No!"},
+    ]
+    data = jsonl("talk.jsonl", rows)
+    assert run("--out", tmp_path / "out", "--instructions", data, "--licence", "MIT").exit_code == 0
+    (pair,) = read(tmp_path / "out/pairs.jsonl")
+    assert (pair["instruction"], pair["program"], pair["origin"]) == ("Add.", GOOD.rstrip(), "talk")
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["pairs_skipped"] == {"does not parse": 1}

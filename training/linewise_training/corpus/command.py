@@ -1,93 +1,29 @@
-"""The `corpus` command: write files.jsonl, pairs.jsonl and manifest.json from local code."""
+"""The `corpus` command: write files.jsonl, pairs.jsonl, histories.jsonl and manifest.json from local code."""
 
 from __future__ import annotations
 
-import ast
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import TextIO
 
 import click
 
 from linewise.errors import LinewiseError
 from linewise_training.corpus import origins
-from linewise_training.corpus.harvest import Harvest, Skipped, SourceFile
+from linewise_training.corpus.git import Repository
+from linewise_training.corpus.harvest import Harvest, Skipped
+from linewise_training.corpus.histories import MAX_COMMITS, HistoryHarvest
+from linewise_training.corpus.instructions import instruction_pairs
 from linewise_training.corpus.origins import Origin
 from linewise_training.corpus.overlap import Decontaminator
-from linewise_training.corpus.pairs import Pair, function_pairs
 from linewise_training.corpus.problem_sets import benchmark_items, leetcode_pairs, mbpp_pairs
+from linewise_training.corpus.writer import CorpusWriter
 
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-
-
-class CorpusWriter:
-    """Writes files and pairs as they come, dropping repeated and contaminated ones, and counts everything."""
-
-    def __init__(self, files: TextIO, pairs: TextIO, benchmark: Decontaminator, limit: int | None) -> None:
-        self._files = files
-        self._pairs = pairs
-        self._benchmark = benchmark
-        self._limit = limit
-        self._programs: set[str] = set()
-        self.counts: dict[str, Counter[str]] = {
-            name: Counter()
-            for name in (
-                "files_by_origin", "files_by_licence", "files_skipped",
-                "pairs_by_origin", "pairs_by_licence", "pairs_skipped",
-            )
-        }  # fmt: skip
-        self.characters = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether the limit of files is reached."""
-        return self._limit is not None and self.counts["files_by_origin"].total() >= self._limit
-
-    def add_file(self, file: SourceFile | Skipped) -> None:
-        """Write a file and its pairs, or count why not."""
-        if isinstance(file, Skipped):
-            self.counts["files_skipped"][file.reason] += 1
-            return
-        tree = ast.parse(file.text)
-        if self._benchmark.file_contaminated(file.text, tree):
-            self.counts["files_skipped"]["contaminated"] += 1
-            return
-        self._files.write(json.dumps(asdict(file), ensure_ascii=False) + "\n")
-        self.counts["files_by_origin"][file.origin] += 1
-        self.counts["files_by_licence"][file.licence] += 1
-        self.characters += len(file.text)
-        for pair in function_pairs(file, tree):
-            self.add_pair(pair)
-
-    def add_pair(self, pair: Pair | None) -> None:
-        """Write a pair, or count why not."""
-        if pair is None:
-            self.counts["pairs_skipped"]["unusable"] += 1
-        elif pair.program in self._programs:
-            self.counts["pairs_skipped"]["duplicate"] += 1
-        elif self._benchmark.contaminated(pair.program):
-            self.counts["pairs_skipped"]["contaminated"] += 1
-        else:
-            self._programs.add(pair.program)
-            self._pairs.write(json.dumps(asdict(pair), ensure_ascii=False) + "\n")
-            self.counts["pairs_by_origin"][pair.origin] += 1
-            self.counts["pairs_by_licence"][pair.licence] += 1
-
-    def manifest(self) -> dict[str, object]:
-        """What was written and what was left out, by reason."""
-        return {
-            "files": self.counts["files_by_origin"].total(),
-            "characters": self.characters,
-            "pairs": self.counts["pairs_by_origin"].total(),
-            "benchmark_texts": len(self._benchmark),
-            **{name: dict(counter.most_common()) for name, counter in self.counts.items()},
-        }
 
 
 def chosen_origins(
@@ -125,6 +61,21 @@ def chosen_origins(
         yield origins.folder(path, licence)
 
 
+def _add_histories(
+    writer: CorpusWriter,
+    past: HistoryHarvest,
+    repository: Repository,
+    origin: Origin,
+) -> None:
+    """Add a repository's histories; where git fails on the way, the rest of them is left out, and named."""
+    try:
+        for history in past.walk(repository, origin):
+            writer.add_history(history)
+    except LinewiseError as error:
+        click.echo(f"The rest of a history is left out: {error}", err=True)
+        writer.add_history(Skipped(str(repository.path), origin.name, "git failed"))
+
+
 @click.command("corpus")
 @click.option(
     "--out", type=_PATH, required=True, help="Folder to write files.jsonl, pairs.jsonl, manifest.json."
@@ -136,10 +87,33 @@ def chosen_origins(
     "--python", "pythons", multiple=True, help="Python executable whose code is taken (default: this one)."
 )
 @click.option("--folder", "folders", type=_PATH, multiple=True, help="Take the Python files of a folder.")
-@click.option("--licence", help="SPDX licence of the folders, where they have no licence file.")
+@click.option(
+    "--repository",
+    "repositories",
+    type=_PATH,
+    multiple=True,
+    help="Take a git repository: its files at HEAD, and how they changed, as histories.jsonl.",
+)
+@click.option(
+    "--commits",
+    type=click.IntRange(min=0),
+    default=MAX_COMMITS,
+    show_default=True,
+    help="How many of a repository's newest commits to read.",
+)
+@click.option(
+    "--licence", help="SPDX licence of folders, repositories and instructions that do not say theirs."
+)
 @click.option("--tests", is_flag=True, help="Take test files, too.")
 @click.option("--mbpp", type=_FILE, help="MBPP in JSONL: pairs of problems 601 to 974.")
 @click.option("--leetcode", type=_FILE, help="LeetCodeDataset in JSONL: pairs of its solutions.")
+@click.option(
+    "--instructions",
+    type=_FILE,
+    multiple=True,
+    help="JSONL of instruction and response: pairs of the responses' code, without prose and Markdown.",
+)
+@click.option("--keep-near-duplicates", is_flag=True, help="Drop only what repeats an earlier text exactly.")
 @click.option(
     "--benchmark", "benchmarks", type=_FILE, multiple=True, help="Keep this benchmark's problems out."
 )
@@ -151,39 +125,56 @@ def corpus_command(
     names: tuple[str, ...],
     pythons: tuple[str, ...],
     folders: tuple[Path, ...],
+    repositories: tuple[Path, ...],
+    commits: int,
     licence: str | None,
     tests: bool,
     mbpp: Path | None,
     leetcode: Path | None,
+    instructions: tuple[Path, ...],
+    keep_near_duplicates: bool,
     benchmarks: tuple[Path, ...],
     limit: int | None,
 ) -> None:
     """Harvest local Python into training text with provenance."""
     try:
         benchmark = Decontaminator(item for path in benchmarks for item in benchmark_items(path))
-        out.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
+            opened = [stack.enter_context(Repository(path)) for path in repositories]
+            heads = [(repository, origins.repository(repository, licence)) for repository in opened]
+            out.mkdir(parents=True, exist_ok=True)
             files = stack.enter_context((out / "files.jsonl").open("w", encoding="utf-8"))
             pairs = stack.enter_context((out / "pairs.jsonl").open("w", encoding="utf-8"))
-            writer = CorpusWriter(files, pairs, benchmark, limit)
+            histories = (
+                stack.enter_context((out / "histories.jsonl").open("w", encoding="utf-8"))
+                if repositories
+                else None
+            )
+            writer = CorpusWriter(files, pairs, histories, benchmark, limit, near=not keep_near_duplicates)
             for problem_pairs in (
                 mbpp_pairs(mbpp) if mbpp else (),
                 leetcode_pairs(leetcode) if leetcode else (),
+                *(instruction_pairs(path, licence) for path in instructions),
             ):
                 for pair in problem_pairs:
                     writer.add_pair(pair)
             harvest = Harvest(tests=tests)
-            for origin in chosen_origins(
+            named = chosen_origins(
                 pythons, stdlib=stdlib, packages=packages, names=names, folders=folders, licence=licence
-            ):
+            )
+            for origin in chain(named, (origin for _, origin in heads)):
                 for file in harvest.walk(origin):
                     if writer.full:
                         break
                     writer.add_file(file)
+            past = HistoryHarvest(benchmark.file_contaminated, tests=tests, limit=commits)
+            for repository, origin in heads:
+                _add_histories(writer, past, repository, origin)
         manifest = writer.manifest()
         (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     except (LinewiseError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(
-        f"{manifest['files']} files ({writer.characters / 1e6:.1f} MB) and {manifest['pairs']} pairs in {out}"
+        f"{manifest['files']} files ({writer.characters / 1e6:.1f} MB), {manifest['pairs']} pairs and "
+        f"{manifest['histories']} histories ({manifest['history_edits']} edits) in {out}"
     )

@@ -2,7 +2,7 @@
 
 Dropped: what is not permissively licensed, not UTF-8, not Python of this interpreter's version, generated,
 minified, mostly digits, very small or very large, a test (unless asked for), or seen before (same text).
-Not covered: near duplicates, and the quality of what the code does.
+Not covered: near duplicates (see `near`), and the quality of what the code does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from linewise.errors import LinewiseError
 from linewise_training.corpus import licences
@@ -62,7 +61,7 @@ class Harvest:
 
     def walk(self, origin: Origin) -> Iterator[SourceFile | Skipped]:
         """Read the files of `origin` one after the other."""
-        near = LicenceFiles(origin.folder)
+        near = LicenceFiles(origin.tree)
         for path in origin.files:
             licence = near.above(path) or origin.licence
             yield self._judge(origin, path, licence)
@@ -73,12 +72,12 @@ class Harvest:
 
     def _read(self, origin: Origin, path: str, licence: str | None) -> SourceFile | str:  # noqa: PLR0911
         """The file, or the reason to leave it out: one return a reason."""
-        if not self._tests and _TEST.search(path):
+        if not self._tests and is_test(path):
             return "test"
-        if licence is None or not _permits(licence):
+        if licence is None or not permits(licence):
             return "licence"
         try:
-            text = Path(origin.folder, path).read_bytes().decode("utf-8-sig")
+            text = origin.tree.read(path).decode("utf-8-sig")
         except OSError:
             return "unreadable"
         except UnicodeDecodeError:
@@ -88,7 +87,7 @@ class Harvest:
         if reason is not None:
             return reason
         stated = licences.stated_in_head(text) or licence
-        if not _permits(stated):
+        if not permits(stated):
             return "licence"
         digest = hashlib.sha256(text.encode("utf-8"))
         if digest.digest() in self._seen:
@@ -97,6 +96,11 @@ class Harvest:
         if parsed(text) is None:
             return "does not parse"
         return SourceFile(text, path, origin.name, origin.version, stated, digest.hexdigest())
+
+
+def is_test(path: str) -> bool:
+    """Whether a path looks like that of a test."""
+    return _TEST.search(path) is not None
 
 
 def fault(text: str) -> str | None:
@@ -124,7 +128,8 @@ def parsed(text: str) -> ast.Module | None:
             return None
 
 
-def _permits(licence: str) -> bool:
+def permits(licence: str) -> bool:
+    """Whether a licence, in whatever form, is known to be permissive."""
     try:
         return licences.is_permissive(licence)
     except LinewiseError:

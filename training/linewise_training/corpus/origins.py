@@ -1,4 +1,4 @@
-"""Where code comes from: the standard library, installed packages and folders, each with its licence."""
+"""Where code comes from: the standard library, packages, folders and repositories, each with its licence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from linewise.errors import LinewiseError
 from linewise_training.corpus import licences
+from linewise_training.corpus.git import Repository
+from linewise_training.corpus.trees import FolderTree, Tree
 
 LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT)([.\-_].*)?", re.IGNORECASE)
 
@@ -29,12 +31,12 @@ print(json.dumps([platform.python_version(), paths["stdlib"], paths["purelib"], 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One body of code. `files` are relative to `folder`; `licence` is None where it is not known."""
+    """One body of code. `files` are paths in `tree`; `licence` is None where it is not known."""
 
     name: str
     version: str
     licence: str | None
-    folder: Path
+    tree: Tree
     files: tuple[str, ...]
 
 
@@ -65,7 +67,7 @@ def standard_library(python: Interpreter) -> Origin:
     """The standard library of `python`, under the PSF licence, without its packages and bundled wheels."""
     skipped = {"site-packages", "dist-packages", "ensurepip"}
     files = tuple(path for path in python_files(python.stdlib) if path.split("/", 1)[0] not in skipped)
-    return Origin("cpython", python.version, "PSF-2.0", python.stdlib, files)
+    return Origin("cpython", python.version, "PSF-2.0", FolderTree(python.stdlib), files)
 
 
 def packages(site_packages: Path, names: frozenset[str] = frozenset()) -> Iterator[Origin]:
@@ -79,7 +81,8 @@ def packages(site_packages: Path, names: frozenset[str] = frozenset()) -> Iterat
         distribution = found[name]
         paths = sorted(str(path) for path in distribution.files or () if path.suffix == ".py")
         inside = tuple(path for path in paths if not path.startswith(".."))
-        yield Origin(name, distribution.version, _package_licence(distribution), site_packages, inside)
+        licence = _package_licence(distribution)
+        yield Origin(name, distribution.version, licence, FolderTree(site_packages), inside)
 
 
 def normalised(name: str) -> str:
@@ -92,10 +95,22 @@ def folder(path: Path, licence: str | None = None) -> Origin:
     if not path.is_dir():
         raise LinewiseError(f"there is no folder {str(path)!r}; name a folder of Python files")
     if licence is None:
-        licence = LicenceFiles(path).of_folder(path)
+        licence = LicenceFiles(FolderTree(path)).of_folder()
     if licence is None:
         raise LinewiseError(f"no licence file in {str(path)!r} is recognised; name it with --licence SPDX")
-    return Origin(path.resolve().name, "", licence, path, tuple(python_files(path)))
+    return Origin(path.resolve().name, "", licence, FolderTree(path), tuple(python_files(path)))
+
+
+def repository(source: Repository, licence: str | None = None) -> Origin:
+    """The Python files of a repository's HEAD; the licence is its licence file's, or else `licence`."""
+    tree = source.tree()
+    licence = LicenceFiles(tree).of_folder() or licence
+    if licence is None:
+        raise LinewiseError(
+            f"no licence file in {str(source.path)!r} is recognised; name it with --licence SPDX"
+        )
+    files = tuple(path for path in tree.paths if path.endswith(".py"))
+    return Origin(source.name, source.head, licence, tree, files)
 
 
 def python_files(root: Path) -> Iterator[str]:
@@ -110,15 +125,15 @@ def python_files(root: Path) -> Iterator[str]:
 class LicenceFiles:
     """Finds the licence file nearest to a source file, so that bundled code keeps its own licence."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._known: dict[Path, str | None] = {}
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._known: dict[str, str | None] = {}
 
-    def of_folder(self, path: Path) -> str | None:
-        """Licence that the licence files directly in `path` state, or None."""
-        if path not in self._known:
-            self._known[path] = self._read(path)
-        return self._known[path]
+    def of_folder(self, folder: str = ".") -> str | None:
+        """Licence that the licence files directly in `folder` state, or None."""
+        if folder not in self._known:
+            self._known[folder] = self._read(folder)
+        return self._known[folder]
 
     def above(self, relative: str) -> str | None:
         """Licence of the nearest folder between the file `relative` and the root (excluded), or None.
@@ -126,24 +141,20 @@ class LicenceFiles:
         Code that was copied in from another project, by its folder's name, and that has no licence file of
         its own is under `UNKNOWN_LICENCE`: the licence of what surrounds it says nothing about it.
         """
-        for parent in list(Path(relative).parents)[:-1]:
-            licence = self.of_folder(self._root / parent)
+        for parent in list(PurePosixPath(relative).parents)[:-1]:
+            licence = self.of_folder(str(parent))
             if licence is not None:
                 return licence
             if parent.name in _COPIED_IN:
                 return UNKNOWN_LICENCE
         return None
 
-    def _read(self, path: Path) -> str | None:
+    def _read(self, folder: str) -> str | None:
         found = set()
-        try:
-            names = sorted(entry.name for entry in os.scandir(path) if entry.is_file())
-        except OSError:
-            return None
-        for name in names:
+        for name in self._tree.names(folder):
             if LICENCE_FILE.fullmatch(name) and not name.endswith(".py"):
-                text = (path / name).read_text(encoding="utf-8", errors="replace")
-                licence = licences.from_text(text)
+                path = name if folder == "." else f"{folder}/{name}"
+                licence = licences.from_text(self._tree.read(path).decode("utf-8", "replace"))
                 if licence is not None:
                     found.add(licence)
         return " AND ".join(sorted(found)) or None
