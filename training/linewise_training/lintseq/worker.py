@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -64,6 +65,7 @@ def serve(connection: Connection, make_verifier: Callable[[], Verifier], plan: P
             connection.send(Broken(str(error)))
             return
         connection.send(Ready())
+        first = True
         while (chunk := connection.recv()) is not None:
             try:
                 for outcome in outcomes(chunk, verifier, plan):
@@ -71,6 +73,12 @@ def serve(connection: Connection, make_verifier: Callable[[], Verifier], plan: P
             except LinewiseError as error:
                 connection.send(Broken(str(error)))
                 return
+            if first:
+                # The trees of the modules that most programs import are there by now. The collector need not
+                # walk through them again and again, which took an eighth of the time.
+                gc.collect()
+                gc.freeze()
+                first = False
             connection.send(Ready(full=_resident_bytes() > _MOST_BYTES))
     except (EOFError, ConnectionError):
         pass  # The other side was killed.
