@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from linewise.errors import LinewiseError
 from linewise_training.corpus import licences
@@ -118,8 +119,9 @@ def fault(text: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1)  # a file that was just found to parse is looked at next
 def parsed(text: str) -> ast.Module | None:
-    """Syntax tree of `text`, or None when it is not Python of this interpreter's version."""
+    """Syntax tree of `text`, not to be changed; None when it is not Python of this interpreter's version."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -19,6 +19,7 @@ THRESHOLD = 0.7
 _WORD = re.compile(r"\w+|[^\w\s]")
 # Cutting out a docstring joins tokens that were apart in the file: at most four new 5-grams for each cut.
 _SEAM = 8
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def grams(text: str) -> frozenset[tuple[str, ...]]:
@@ -52,31 +53,42 @@ class Decontaminator:
     def contaminated(self, text: str) -> bool:
         """Whether `text` as a whole is too like an item."""
         mine = grams(text)
-        return any(
-            shared >= self._threshold * (len(mine) + self._sizes[item] - shared)
-            for item, shared in self._shared(mine).items()
-        )
+        return self._too_like(len(mine), self._shared(mine))
 
     def file_contaminated(self, text: str, tree: ast.Module) -> bool:
         """Whether `text`, whose syntax tree is `tree`, has a function or class that is too like an item."""
         # A chunk that reaches the threshold shares that much of the item, and so does the file around it.
         # This spares nearly every file the comparison chunk by chunk, and changes no verdict.
-        shared = self._shared(grams(text))
+        mine = grams(text)
+        shared = self._shared(mine)
         if not any(n + _SEAM >= self._threshold * self._sizes[item] for item, n in shared.items()):
             return False
+        if self._too_like(len(mine), shared):
+            return True
         return any(self.contaminated(chunk) for chunk in _chunks(text, tree))
+
+    def _too_like(self, size: int, shared: Counter[int]) -> bool:
+        return any(n >= self._threshold * (size + self._sizes[item] - n) for item, n in shared.items())
 
     def _shared(self, mine: frozenset[tuple[str, ...]]) -> Counter[int]:
         return Counter(item for gram in mine & self._holders.keys() for item in self._holders[gram])
 
 
 def _chunks(text: str, tree: ast.Module) -> Iterator[str]:
-    yield text
+    """The source of each function and class, whole and without docstrings if there are any in it."""
     lines = text.split("\n")
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(node, _DEFINITIONS):
             chunk = "\n".join(lines[node.lineno - 1 : node.end_lineno])
             yield chunk
-            bare = without_docstring(chunk)
+            # Without one to cut, the tokens would be the same again, for another parse.
+            bare = without_docstring(chunk) if _documented(node) else None
             if bare is not None:
                 yield bare
+
+
+def _documented(node: ast.AST) -> bool:
+    return any(
+        isinstance(inner, _DEFINITIONS) and ast.get_docstring(inner, clean=False) is not None
+        for inner in ast.walk(node)
+    )

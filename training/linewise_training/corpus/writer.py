@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TextIO
 
-from linewise_training.corpus.harvest import Skipped, SourceFile
+from linewise_training.corpus.harvest import Skipped, SourceFile, parsed
 from linewise_training.corpus.histories import History
 from linewise_training.corpus.near import NearDuplicates
 from linewise_training.corpus.overlap import Decontaminator
@@ -57,7 +57,7 @@ class CorpusWriter:
         if isinstance(file, Skipped):
             self.counts["files_skipped"][file.reason] += 1
             return
-        tree = ast.parse(file.text)
+        tree = parsed(file.text) or ast.parse(file.text)  # it parsed before, or this says why not
         if self._benchmark.file_contaminated(file.text, tree):
             self.counts["files_skipped"]["contaminated"] += 1
             return
