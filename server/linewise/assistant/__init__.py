@@ -4,7 +4,7 @@
 the cursor. Nothing here knows the language server protocol or a particular engine.
 """
 
-from linewise.assistant.checking import NoVerifier, verifier_for
+from linewise.assistant.checking import verifier_for
 from linewise.assistant.document import Document, DocumentState, Landing, StaleError
 from linewise.assistant.events import (
     DoneReason,
@@ -16,6 +16,7 @@ from linewise.assistant.events import (
 )
 from linewise.assistant.inline import InlineCompletion, InlineOptions, complete
 from linewise.assistant.write import Land, WriteOptions, write
+from linewise.verify import NoVerifier
 
 __all__ = [
     "Document",

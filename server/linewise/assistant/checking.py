@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import PurePath
 
 from linewise.edits import Lines, join_lines
-from linewise.verify import get_verifier, new_problems
+from linewise.verify import SYNTAX_CODES, NoVerifier, blamed_line, get_verifier, new_problems
 from linewise.verify.protocol import Problem, Verifier
 
 PYTHON_SUFFIXES = frozenset({".py", ".pyi"})
 
 
-class NoVerifier:
-    """Finds nothing: for languages that Linewise cannot verify, and for users who want no check."""
-
-    name = "none"
-
-    def problems(self, sources: Sequence[str]) -> list[tuple[Problem, ...]]:
-        """No problems, for each source."""
-        return [() for _ in sources]
+LONG_FILE = 5000  # lines; pylint takes seconds over more, for every hunk
 
 
-def verifier_for(path: str, name: str) -> Verifier:
-    """The verifier called `name` (`pylint`, `fast`, `none`) for a file; only Python can be verified.
+def verifier_for(path: str, name: str, lines: int = 0) -> Verifier:
+    """The verifier called `name` (`pylint`, `fast`, `none`) for a file of so many lines.
 
-    A file that is not Python (by its suffix) gets `NoVerifier`: its hunks land unchecked.
+    A file that is not Python (by its suffix) gets `NoVerifier`: its hunks land unchecked, and say so. One
+    of more than `LONG_FILE` lines is given to the fast verifier instead of pylint.
     """
-    if name == "none" or PurePath(path).suffix.lower() not in PYTHON_SUFFIXES:
+    if name == "none":
         return NoVerifier()
-    return get_verifier(name)
+    if PurePath(path).suffix.lower() not in PYTHON_SUFFIXES:
+        return NoVerifier("only Python files are checked")
+    return get_verifier("fast" if name == "pylint" and lines > LONG_FILE else name)
 
 
 class Checker:
@@ -38,6 +33,8 @@ class Checker:
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
         self._known: tuple[Lines, tuple[Problem, ...]] | None = None
+        self.unchecked = ""
+        """Why the last hunk could not be checked, or not in full; empty where it was."""
 
     def new_problems(self, before: Lines, after: Lines) -> tuple[Problem, ...]:
         """The problems that `after` has and `before` does not."""
@@ -47,5 +44,14 @@ class Checker:
         else:
             old, new = self._verifier.problems([join_lines(before), join_lines(after)])
         brought = new_problems(before, after, old, new)
+        self.unchecked = self._doubt(new)
         self._known = (before, old) if brought else (after, new)
         return brought
+
+    def _doubt(self, problems: tuple[Problem, ...]) -> str:
+        if isinstance(self._verifier, NoVerifier):
+            return self._verifier.reason
+        broken = next((problem for problem in problems if problem.code in SYNTAX_CODES), None)
+        if broken is None:
+            return ""
+        return f"the syntax error at line {blamed_line(broken) + 1} hides other problems until it is mended"

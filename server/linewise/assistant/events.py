@@ -21,14 +21,14 @@ class HunkProgress:
 
 @dataclass(frozen=True, slots=True)
 class HunkLanded:
-    """A clean hunk is now part of the document.
+    """A hunk is now part of the document.
 
-    `hunk` is the true change against the state just before it. `problems` is empty: it is there so that
-    an edge can report a verdict of its own.
+    `hunk` is the true change against the state just before it. It is clean, unless `unchecked` says why
+    that could not be found out, or not in full.
     """
 
     hunk: Hunk
-    problems: tuple[Problem, ...] = ()
+    unchecked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -305,7 +305,7 @@ class _Writer:
             stream.view = View(state, stream.view.log.record(hunk), stream.view.offset)
             stream.revision, stream.inside_edit = state.revision, True
             stream.growth += hunk.growth
-        yield HunkLanded(landed)
+        yield HunkLanded(landed, self.checker.unchecked)
         return "max_edits" if self.edits >= self.options.max_edits else ending
 
     def _fault(self, landing: Landing) -> tuple[str, tuple[Problem, ...]]:

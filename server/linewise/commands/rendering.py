@@ -38,17 +38,17 @@ class JsonRendering:
         """Print `hunk`, `dropped` and `done` events; the lines of unfinished hunks are not told."""
         if isinstance(event, HunkLanded):
             hunk = event.hunk
-            self._print(
-                event="hunk",
-                start=hunk.start,
-                removed=list(hunk.removed),
-                added=list(hunk.added),
-                clean=not event.problems,
-            )
+            # null: nobody knows, for the reason that follows.
+            verdict = {"clean": None, "unchecked": event.unchecked} if event.unchecked else {"clean": True}
+            removed, added = list(hunk.removed), list(hunk.added)
+            self._print(event="hunk", start=hunk.start, removed=removed, added=added, **verdict)
         elif isinstance(event, HunkDropped):
             self._print(event="dropped", reason=event.reason)
         elif isinstance(event, WriteDone):
-            self._print(event="done", edits=event.edits, tokens=event.tokens, seconds=round(event.seconds, 3))
+            seconds = round(event.seconds, 3)
+            self._print(
+                event="done", edits=event.edits, tokens=event.tokens, seconds=seconds, reason=event.reason
+            )
 
     def _print(self, **fields: object) -> None:
         click.echo(json.dumps(fields, ensure_ascii=True))
@@ -59,12 +59,16 @@ class ColourRendering:
 
     def __init__(self, path: str, console: Console | None = None) -> None:
         self._path = path
+        self._unchecked = ""
         self._console = console or Console(highlight=False, soft_wrap=True)
 
     def show(self, event: WriteEvent) -> None:
         """Print what landed, what was dropped and why, and the end."""
         if isinstance(event, HunkLanded):
             hunk = event.hunk
+            if event.unchecked != self._unchecked:
+                self._unchecked = event.unchecked
+                self._line(f"not checked in full: {event.unchecked}", "yellow")
             self._line(f"line {hunk.start + 1}", "bold cyan")
             for line in hunk.removed:
                 self._line(f"- {line}", "red")

@@ -120,7 +120,9 @@ class Writing:
                 arguments.instruction,
                 engine=model.engine,
                 format=model.format,
-                verifier=verifier_for(target.document.path, self._verifier),
+                verifier=verifier_for(
+                    target.document.path, self._verifier, len(target.document.snapshot().lines)
+                ),
                 options=WriteOptions(line=place),
                 land=land,
                 cancel=cancel,
@@ -166,7 +168,8 @@ class _Reporter:
     def __call__(self, event: WriteEvent) -> None:
         if isinstance(event, HunkLanded):
             self._landed += 1
-            self._progress.report(f"{self._landed} edits")
+            doubt = f" (not checked in full: {event.unchecked})" if event.unchecked else ""
+            self._progress.report(f"{self._landed} edits{doubt}")
         elif isinstance(event, HunkProgress):
             self._progress.report(f"{self._landed} edits, writing at line {event.start + 1}")
         elif isinstance(event, HunkDropped):

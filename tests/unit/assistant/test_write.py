@@ -18,6 +18,7 @@ from linewise.assistant import (
     StaleError,
     WriteDone,
     WriteOptions,
+    verifier_for,
     write,
 )
 from linewise.edits import Hunk, apply_hunk, join_lines, split_lines
@@ -380,3 +381,30 @@ def test_the_same_seed_repeats_the_same_write(random_engine):
         return [event for event in events if not isinstance(event, WriteDone)], text_of(document)
 
     assert outcome() == outcome()
+
+
+def test_where_a_syntax_error_hides_other_problems_a_hunk_is_not_called_clean(scripted):
+    document = Document("a.py", "def broken(:\n    pass\n")
+    script = "@2,1\n    pass\nx = 1\n"
+    events, _done = run(document, scripted([script]), verifier=FastVerifier())
+    assert "syntax error at line 1 hides" in of(HunkLanded, events)[0].unchecked
+    events, _done = run(
+        Document("a.py", "y = 1\n"), scripted(["@1,1\ny = 1\nx = 1\n"]), verifier=FastVerifier()
+    )
+    assert of(HunkLanded, events)[0].unchecked == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "lines", "expected", "reason"),
+    [
+        ("a.py", "pylint", 10, "pylint", None),
+        ("a.py", "pylint", 100_000, "fast", None),
+        ("a.py", "fast", 100_000, "fast", None),
+        ("a.md", "pylint", 10, "none", "only Python files are checked"),
+        ("a.py", "none", 10, "none", "checking is switched off"),
+    ],
+)
+def test_a_file_gets_the_verifier_that_can_check_it(path, name, lines, expected, reason):
+    verifier = verifier_for(path, name, lines)
+    assert verifier.name == expected
+    assert getattr(verifier, "reason", None) == reason

@@ -37,7 +37,7 @@ def test_json_events_replay_to_the_file(linewise_command, tmp_path):
     for event in hunks:
         lines = apply_hunk(lines, Hunk(event["start"], tuple(event["removed"]), tuple(event["added"])))
     assert path.read_text() == join_lines(lines) == WRITTEN
-    assert set(done) == {"event", "edits", "tokens", "seconds"}
+    assert set(done) == {"event", "edits", "tokens", "seconds", "reason"}
     assert (done["event"], done["edits"]) == ("done", 2)
 
 
