@@ -99,8 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 1
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone; Python would complain once more when it flushes at exit.
+    except OSError as error:
+        # Standard output is gone or full; Python would complain once more when it flushes at exit.
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"linewise: {error.strerror or error}: the output could not be written", err=True)
         sys.stdout = None
         code = 1
     sys.exit(code)

@@ -101,7 +101,7 @@ function M.attach(bufnr)
   end
   local cmd = config.current.cmd
   if vim.fn.executable(cmd[1]) == 0 then
-    local text = 'cannot run %q. Name the server in `cmd`, as in { "/path/to/linewise", "lsp" }; see :checkhealth linewise.'
+    local text = 'cannot run %q. Name the server in `cmd`: { "/path/to/linewise", "lsp" }; see :checkhealth linewise.'
     M.notify(text:format(cmd[1]), vim.log.levels.ERROR)
     return false
   end

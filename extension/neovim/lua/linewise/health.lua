@@ -7,7 +7,10 @@ local function check_server(config)
   if vim.fn.executable(command) == 0 then
     vim.health.error(
       ('cannot run %q'):format(command),
-      { 'Install the server: `make demo` in a clone of Linewise', "Or name it: require('linewise').setup{ cmd = { … } }" }
+      {
+        'Install the server: `make demo` in a clone of Linewise',
+        "Or name it: require('linewise').setup{ cmd = { … } }",
+      }
     )
     return false
   end
