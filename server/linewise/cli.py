@@ -100,9 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except OSError as error:
-        # Standard output is gone or full; Python would complain once more when it flushes at exit.
+        # Most often standard output is gone or full; Python would complain once more when it flushes at exit.
         if not isinstance(error, BrokenPipeError):
-            click.echo(f"linewise: {error.strerror or error}: the output could not be written", err=True)
+            click.echo(f"linewise: {error}", err=True)
         sys.stdout = None
         code = 1
     sys.exit(code)

@@ -5,13 +5,10 @@ local M = {}
 local function check_server(config)
   local command = config.cmd[1]
   if vim.fn.executable(command) == 0 then
-    vim.health.error(
-      ('cannot run %q'):format(command),
-      {
-        'Install the server: `make demo` in a clone of Linewise',
-        "Or name it: require('linewise').setup{ cmd = { … } }",
-      }
-    )
+    vim.health.error(('cannot run %q'):format(command), {
+      'Install the server: `make demo` in a clone of Linewise',
+      "Or name it: require('linewise').setup{ cmd = { … } }",
+    })
     return false
   end
   vim.health.ok(('the server is %s'):format(vim.fn.exepath(command)))
