@@ -79,7 +79,7 @@ def test_a_program_that_stops_the_linter_is_failed_and_those_beside_it_are_not(m
     sources = programs(40)
     sources[3], sources[17], sources[30] = "x = 'hang'", "x = 'die'", "y = 'hang'"
     numbered = [Program(at, source) for at, source in enumerate(sources)]
-    found = list(sample_in_processes(numbered, misbehaving, Plan(1, 0), workers=2, timeout=2))
+    found = list(sample_in_processes(numbered, misbehaving, Plan(1, 0), workers=2, timeout=5))
     assert [outcome.index for outcome in found] == list(range(40))
     failed = {outcome.index: outcome.reason for outcome in found if isinstance(outcome, Failed)}
     assert set(failed) == {3, 17, 30}

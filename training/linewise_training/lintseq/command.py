@@ -17,6 +17,7 @@ from linewise.errors import LinewiseError
 from linewise.verify import VERIFIERS, get_verifier
 from linewise.verify.syntax import LANGUAGES
 from linewise_training.lintseq.driver import Program
+from linewise_training.lintseq.on_ray import require_ray, sample_on_ray
 from linewise_training.lintseq.output import Counts, Output
 from linewise_training.lintseq.plan import PYTHON, Plan
 from linewise_training.lintseq.pool import sample_in_processes
@@ -25,6 +26,7 @@ from linewise_training.lintseq.records import Record, Unreadable, extent, file_i
 from linewise_training.lintseq.worker import Outcome, Written
 
 _PATH = click.Path(path_type=Path, dir_okay=False)
+_BACKENDS = {"local": sample_in_processes, "ray": sample_on_ray}
 
 
 @click.command("lintseq")
@@ -37,6 +39,13 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--samples", type=click.IntRange(min=1), default=5, show_default=True, help="Per program.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same file.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--backend",
+    type=click.Choice(list(_BACKENDS)),
+    default="local",
+    show_default=True,
+    help="ray: the cluster that RAY_ADDRESS names, or one of --workers processors on this machine.",
+)
 @click.option(
     "--method",
     type=click.Choice(["lintseq", "randseq"]),
@@ -73,6 +82,7 @@ def lintseq_command(
     samples: int,
     seed: int,
     workers: int,
+    backend: str,
     method: str,
     linter: str,
     language: str,
@@ -107,18 +117,23 @@ def lintseq_command(
     make_verifier = functools.partial(get_verifier, linter if method == "lintseq" else "none")
     try:
         make_verifier()  # A verifier that is not installed says so here, before anything is written.
+        if backend == "ray":
+            require_ray()
         settings["input_identity"] = file_identity(source)
-        total = extent(source)
-        with Output(out, settings, restart=restart) as output, Progress(total, output.counts) as progress:
+        whole = extent(source)  # asked in any case: it raises where the file cannot be read
+        with (
+            Output(out, settings, restart=restart) as output,
+            Progress(limit or whole, output.counts) as progress,
+        ):
             if output.next:
                 click.echo(f"going on after line {output.next} of {source}", err=True)
             reader = _Reader(source, output, limit, max_lines)
             with contextlib.closing(
-                sample_in_processes(reader.programs(), make_verifier, plan, workers=workers, timeout=timeout)
+                _BACKENDS[backend](reader.programs(), make_verifier, plan, workers=workers, timeout=timeout)
             ) as outcomes:
                 for outcome in outcomes:
                     reader.write(outcome)
-                    progress.at(reader.position, output.counts)
+                    progress.at(outcome.index + 1 if limit else reader.position, output.counts)
             reader.skip_before(None)
             output.finish()
     except LinewiseError as error:

@@ -14,7 +14,10 @@ from linewise_training.lintseq.output import Counts
 
 
 class Progress:
-    """Shows how far a run is. `total` is the input's extent. Use it as a context manager."""
+    """Shows how far a run is. Use it as a context manager.
+
+    `total` is the input's extent, or the number of lines to read.
+    """
 
     def __init__(self, total: int, before: Counts) -> None:
         self._bar = Bar(
