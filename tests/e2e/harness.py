@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 
 ROOT = Path(__file__).parents[2]
 SCRIPTED_SERVER = Path(__file__).with_name("scripted_server.py")
-URI = "file:///work/example.py"
+URI = "file:///project/example.py"
 DEADLINE = float(
     os.environ.get("LINEWISE_TEST_DEADLINE", "60")
 )  # seconds; only a broken program waits so long

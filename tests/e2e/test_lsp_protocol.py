@@ -255,7 +255,7 @@ def test_progress_without_a_token_asks_the_editor_for_one(served: Served) -> Non
 
 def test_a_write_stopped_while_it_waits_for_another_one_never_starts(served: Served) -> None:
     client, model = served.client, served.model
-    other = "file:///work/other.py"
+    other = "file:///project/other.py"
     client.open(URI, "a = 1\n")
     client.open(other, "b = 1\n")
     first = client.write_command(URI, "more")
