@@ -12,6 +12,7 @@ from typing import Any
 import click
 from transformers import LlamaForCausalLM
 
+from linewise.formats import EditLogFormat
 from linewise_training.corpus import corpus_command
 from linewise_training.export import export
 from linewise_training.lintseq import lintseq_command
@@ -21,8 +22,6 @@ from linewise_training.schedule import ModelShape, Schedule
 from linewise_training.stage import new_model, train_stage
 from linewise_training.token_file import write_token_file
 from linewise_training.tokenizer import load_tokenizer, save_tokenizer, texts_of, train_tokenizer
-
-FORMAT = "edit-log/1"
 
 
 def make_corpus(out: Path, options: Sequence[str]) -> Mapping[str, Any]:
@@ -99,7 +98,7 @@ def finetune(
 def make_gguf(model: Path, out: Path, recipe: Recipe) -> Mapping[str, Any]:
     """Export with the metadata the server reads, and the recipe's name and seed."""
     metadata = {
-        "linewise.format": FORMAT,
+        "linewise.format": EditLogFormat.name,
         "linewise.recipe": recipe.name,
         "linewise.seed": str(recipe.seed),
         "linewise.sft.schedule": json.dumps(asdict(recipe.sft[1])),

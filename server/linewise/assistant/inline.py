@@ -20,6 +20,7 @@ from linewise.assistant.window import View, fit
 from linewise.edits import EditLog, Event, HunkStarted, LineAdded, Lines, Malformed
 from linewise.engines.protocol import CancelSignal, Engine, Request, Sampling
 from linewise.errors import EditError
+from linewise.formats.edit_log_parser import bare
 from linewise.formats.protocol import Cursor, Format, Prompt
 
 CLOSERS = frozenset(")]}>\"'`,:; \t")  # what editors put after the cursor on their own
@@ -122,7 +123,7 @@ def complete(
 def _require_inside(lines: Lines, cursor: Cursor) -> None:
     if not 0 <= cursor.line < max(1, len(lines)):
         raise EditError(f"line {cursor.line} is outside the document, which has {len(lines)} lines (from 0)")
-    length = len(_bare(lines[cursor.line])) if lines else 0
+    length = len(bare(lines[cursor.line])) if lines else 0
     if not 0 <= cursor.column <= length:
         raise EditError(
             f"column {cursor.column} is outside line {cursor.line}, which has {length} characters (from 0)"
@@ -145,8 +146,8 @@ class _Place:
 
     @classmethod
     def find(cls, lines: Lines, cursor: Cursor) -> _Place:
-        line = _bare(lines[cursor.line]) if lines else ""
-        below = (_bare(text).rstrip() for text in lines[cursor.line + 1 :])
+        line = bare(lines[cursor.line]) if lines else ""
+        below = (bare(text).rstrip() for text in lines[cursor.line + 1 :])
         following = tuple(islice((text for text in below if text), LOOK_AHEAD))
         return cls(line[: cursor.column], line[cursor.column :], following)
 
@@ -166,7 +167,7 @@ class _Answer:
             if self.over:
                 return
             if isinstance(event, LineAdded):
-                self._add(_bare(event.line))
+                self._add(bare(event.line))
             elif not isinstance(event, HunkStarted):
                 self.over = True  # the hunk ended, or what follows is no hunk
 
@@ -229,7 +230,3 @@ def _holds(text: str, part: str) -> bool:
 def _indentation(line: str) -> int:
     expanded = line.expandtabs()
     return len(expanded) - len(expanded.lstrip())
-
-
-def _bare(line: str) -> str:
-    return line[:-1] if line.endswith("\r") else line

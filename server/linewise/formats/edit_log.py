@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from linewise.edits import EditLog, Hunk, StreamingParser
+from linewise.edits import DIFF_TOKEN, END_TOKEN, EditLog, Hunk, StreamingParser
 from linewise.engines.protocol import Segment
 from linewise.errors import EditError
 from linewise.formats.edit_log_parser import EditLogParser, bare
@@ -34,8 +34,8 @@ from linewise.formats.protocol import Cursor, Prompt
 
 FILE = "<|file|>"
 INSTRUCTION = "<|instruction|>"
-DIFF = "<|diff|>"
-END = "<|endoftext|>"
+DIFF = DIFF_TOKEN  # the short names stand beside the other special tokens
+END = END_TOKEN
 SPECIAL_TOKENS = (END, FILE, INSTRUCTION, DIFF)
 
 INLINE_RUN_UP = (

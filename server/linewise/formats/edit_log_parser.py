@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from linewise.edits import (
+    DIFF_TOKEN,
     Edit,
     EditCompleted,
     Event,
@@ -22,7 +23,6 @@ from linewise.edits import (
     apply_hunk,
 )
 
-_DIFF = "<|diff|>"
 _HEADER = re.compile(r"@(\d{1,9}),(\d{1,9})\Z")
 
 
@@ -54,11 +54,11 @@ class EditLogParser:
         self._buffer += text
         events: list[Event] = []
         while True:
-            if self._buffer.startswith(_DIFF):
+            if self._buffer.startswith(DIFF_TOKEN):
                 events += self._end_hunk()
-                self._buffer = self._buffer[len(_DIFF) :]
+                self._buffer = self._buffer[len(DIFF_TOKEN) :]
                 continue
-            if _DIFF.startswith(self._buffer):
+            if DIFF_TOKEN.startswith(self._buffer):
                 return events  # empty, or perhaps the beginning of a diff token
             newline = self._buffer.find("\n")
             if newline < 0:

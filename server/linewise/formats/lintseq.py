@@ -10,14 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linewise.edits import DiffParser, Edit, EditLog, Hunk, StreamingParser, format_edit
+from linewise.edits import (
+    DIFF_TOKEN,
+    END_TOKEN,
+    DiffParser,
+    Edit,
+    EditLog,
+    Hunk,
+    StreamingParser,
+    format_edit,
+)
 from linewise.engines.protocol import Segment
 from linewise.errors import EditError
 from linewise.formats.edit_log import split_partial
 from linewise.formats.protocol import Cursor, Prompt
-
-DIFF = "<|diff|>"
-END = "<|endoftext|>"
 
 
 class LintSeqFormat:
@@ -37,7 +43,7 @@ class LintSeqFormat:
         The paper's text has no file name, and the instruction always comes first.
         """
         segments = _segments(log.close(), instruction)
-        return Prompt((*segments, Segment(DIFF, special=True)), given="", healed="", stop=(END,))
+        return Prompt((*segments, Segment(DIFF_TOKEN, special=True)), given="", healed="", stop=(END_TOKEN,))
 
     def inline_prompt(self, log: EditLog, path: str, cursor: Cursor) -> Prompt:  # noqa: ARG002
         """The document, then a hunk that replaces the cursor's line, up to the cursor."""
@@ -58,8 +64,8 @@ class LintSeqFormat:
         diff = format_edit(Edit((place,)))
         _, healed = split_partial(current[: cursor.column])
         given = diff[: len(diff) - len(healed)] if healed else diff
-        segments = [*_segments(log, ""), Segment(DIFF, special=True), Segment(given)]
-        return Prompt(tuple(segments), given, healed, stop=(DIFF, END))
+        segments = [*_segments(log, ""), Segment(DIFF_TOKEN, special=True), Segment(given)]
+        return Prompt(tuple(segments), given, healed, stop=(DIFF_TOKEN, END_TOKEN))
 
     def parser(self, lines: Sequence[str], first_line: int = 0) -> StreamingParser:
         """Strict parser of unified diffs. The paper's text has no windows, so `first_line` must be 0."""
@@ -73,5 +79,5 @@ def _segments(log: EditLog, instruction: str) -> list[Segment]:
     segments = [Segment(f"{instruction}\n")]
     edits = [((), Hunk(0, (), log.snapshot))] if log.snapshot else []
     for _, hunk in [*edits, *log.steps()]:
-        segments += [Segment(DIFF, special=True), Segment(format_edit(Edit((hunk,))) + "\n")]
+        segments += [Segment(DIFF_TOKEN, special=True), Segment(format_edit(Edit((hunk,))) + "\n")]
     return segments

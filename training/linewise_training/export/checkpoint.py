@@ -140,9 +140,5 @@ def _table(file: Path) -> dict[str, _Place]:
     return places
 
 
-def _missing(file: Path) -> str:
-    return f"{file.parent} has no {file.name}: name a folder saved by `linewise train`."
-
-
 def _cut_short(file: Path) -> str:
     return f"{file} is not a whole safetensors file: it was half-written; save the model again."
