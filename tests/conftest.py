@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `import tiny_model` works under any import mode
+
+# No test, nor a process that it starts, sees the models that the developer registered.
+os.environ["LINEWISE_MODELS"] = tempfile.mkdtemp(prefix="linewise-test-models-")
 
 
 @pytest.fixture(scope="session")

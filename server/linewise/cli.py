@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
 
 import click
 
 from linewise import __version__
+from linewise.commands.joining import joined_command, joined_names
 from linewise.errors import LinewiseError
 
 ENTRY_POINTS = "linewise.commands"
@@ -22,6 +22,7 @@ OWN: Mapping[str, str] = {
     "complete": "linewise.commands.complete:complete_command",
     "doctor": "linewise.commands.doctor:doctor_command",
     "lsp": "linewise.commands.lsp:lsp_command",
+    "models": "linewise.commands.models:models_command",
     "write": "linewise.commands.write:write_command",
 }
 JOINED: Mapping[str, str] = {"train": "Make a model: corpus, LintSeq, tokenizer, training, export."}
@@ -33,7 +34,7 @@ class CommandGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         """Our own commands and those that joined."""
-        return sorted({*OWN, *JOINED, *(entry.name for entry in entry_points(group=ENTRY_POINTS))})
+        return sorted({*OWN, *JOINED, *joined_names(ENTRY_POINTS)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported; for one that joined, a stand-in that imports it when it runs."""
@@ -41,43 +42,9 @@ class CommandGroup(click.Group):
             module, _, name = OWN[cmd_name].partition(":")
             command = getattr(importlib.import_module(module), name)
             return command if isinstance(command, click.Command) else None
-        return _joined(cmd_name) if cmd_name in self.list_commands(ctx) else None
-
-
-def _joined(name: str) -> click.Command:
-    """A command that hands all its arguments, `--help` too, to the one that joined as `name`."""
-
-    @click.command(
-        name,
-        help=JOINED.get(name, f"Command of another package ({name})."),
-        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-        add_help_option=False,
-    )
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    @click.pass_context
-    def run(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-        command = _load(name)
-        command.main(list(arguments), prog_name=ctx.command_path, standalone_mode=False)
-
-    return run
-
-
-def _load(name: str) -> click.Command:
-    found: Sequence[EntryPoint] = tuple(entry_points(group=ENTRY_POINTS, name=name))
-    if not found:
-        raise LinewiseError(
-            f"the command {name!r} is not installed; install it with: pip install 'linewise[training]'"
-        )
-    try:
-        command = found[0].load()
-    except ImportError as error:
-        raise LinewiseError(
-            f"`linewise {name}` needs {error.name or error}, which is not installed; "
-            "install it with: pip install 'linewise[training]'"
-        ) from error
-    if not isinstance(command, click.Command):
-        raise LinewiseError(f"the entry point {found[0].value} is not a command; reinstall its package")
-    return command
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return joined_command(ENTRY_POINTS, cmd_name, JOINED.get(cmd_name))
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,7 +15,7 @@ ALLOWED = {
     "engines": {"errors"},
     "verify": {"edits", "errors"},
     "formats": {"edits", "engines", "errors"},
-    "models": {"errors"},
+    "models": {"engines", "errors"},
     "assistant": {"edits", "engines", "errors", "formats", "verify"},
     "lsp": {"assistant", "edits", "engines", "errors", "formats", "models", "verify"},
 }

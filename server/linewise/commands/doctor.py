@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 NEEDED = (
     "click",
+    "filelock",
     "llama-cpp-python",
     "lsprotocol",
     "numpy",
+    "platformdirs",
     "pyflakes",
     "pygls",
     "pylint",
@@ -116,7 +118,7 @@ def _model(path: Path | None) -> Iterator[Check]:
     from linewise.models import MODEL_VARIABLE  # noqa: PLC0415
 
     named = os.environ.get(MODEL_VARIABLE)
-    chosen = "--model" if path else MODEL_VARIABLE if named else "the embedded model"
+    chosen = "--model" if path else MODEL_VARIABLE if named else "the one in use"
     started = perf_counter()
     try:
         with loaded_model(path) as (engine, form):
@@ -130,7 +132,7 @@ def _model(path: Path | None) -> Iterator[Check]:
             )
             yield _generation(engine, form)
     except LinewiseError as error:
-        advice = f"check --model or {MODEL_VARIABLE}" if path or named else "install Linewise again"
+        advice = f"check --model or {MODEL_VARIABLE}" if path or named else "see `linewise models list`"
         yield Check("model", "failed", str(error), advice)
 
 

@@ -13,12 +13,21 @@ if TYPE_CHECKING:
     from linewise.engines.protocol import Engine
     from linewise.formats.protocol import Format
 
+
+def _find(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:  # noqa: ARG001 -- click's signature
+    """The file of a registered model that was named."""
+    from linewise.models import named_model_path  # noqa: PLC0415
+
+    return None if value is None else named_model_path(value)
+
+
 model_option = click.option(
     "--model",
     "model_path",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Model file (GGUF). Default: $LINEWISE_MODEL, or the embedded model.",
+    callback=_find,
+    help="Model file (GGUF), or name of a registered one. Default: $LINEWISE_MODEL, or the one in use.",
 )
 
 
@@ -29,11 +38,11 @@ def loaded_model(path: Path | None) -> Iterator[tuple[Engine, Format]]:
     Raises ModelError for a model that is missing, damaged or of no known format.
     """
     from linewise.engines import load_engine  # noqa: PLC0415
-    from linewise.formats import get_format  # noqa: PLC0415
+    from linewise.formats import format_of  # noqa: PLC0415
     from linewise.models import default_model_path  # noqa: PLC0415
 
     engine = load_engine(path or default_model_path())
     try:
-        yield engine, get_format(engine.info.format)
+        yield engine, format_of(engine.info)
     finally:
         engine.close()

@@ -14,6 +14,7 @@ import pytest
 
 import linewise
 import linewise.cli
+import linewise.commands.joining
 import linewise.lsp
 
 
@@ -112,7 +113,7 @@ def test_help_imports_nothing_heavy():
 def joined(monkeypatch, value):
     entry = EntryPoint("train", value, linewise.cli.ENTRY_POINTS)
     found = [] if value is None else [entry]
-    monkeypatch.setattr(linewise.cli, "entry_points", lambda **kwargs: found)
+    monkeypatch.setattr(linewise.commands.joining, "entry_points", lambda **kwargs: found)
 
 
 @click.group()
