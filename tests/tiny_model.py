@@ -6,6 +6,7 @@ It writes nonsense, but exactly as a trained model would: same files, same speci
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ _TEXTS = [
 ]
 
 
-def train_tokenizer(vocabulary_size: int = 600) -> Tokenizer:
+def train_tokenizer(vocabulary_size: int = 600, special_tokens: Sequence[str] = SPECIAL_TOKENS) -> Tokenizer:
     """Byte-level BPE that splits as Qwen2 does, with the special tokens of the edit formats."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -61,7 +62,7 @@ def train_tokenizer(vocabulary_size: int = 600) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
-        special_tokens=[AddedToken(text, special=True, normalized=False) for text in SPECIAL_TOKENS],
+        special_tokens=[AddedToken(text, special=True, normalized=False) for text in special_tokens],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -100,10 +101,12 @@ def random_weights(config: dict[str, object], seed: int = 0) -> dict[str, np.nda
     return weights
 
 
-def write_checkpoint(folder: Path, **changes: object) -> Path:
+def write_checkpoint(
+    folder: Path, *, special_tokens: Sequence[str] = SPECIAL_TOKENS, **changes: object
+) -> Path:
     """Write a Hugging Face model folder; `changes` override config.json. Returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer()
+    tokenizer = train_tokenizer(special_tokens=special_tokens)
     config = {**CONFIG, "vocab_size": tokenizer.get_vocab_size(), **changes}
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "config.json").write_text(json.dumps(config))

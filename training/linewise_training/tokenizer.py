@@ -1,4 +1,4 @@
-"""The tokenizer: byte-level BPE with the special tokens of `edit-log/1`.
+"""The tokenizer: byte-level BPE with the special tokens of all formats.
 
 Two choices serve editing. Digits are single tokens, so that line numbers are spelled, not memorised. And no
 merge crosses a line end, so that every line has the same tokens wherever it stands and whatever follows:
@@ -15,7 +15,11 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from linewise.formats.edit_log import END, SPECIAL_TOKENS
+from linewise.formats import edit_log, fim
+from linewise.formats.edit_log import END
+
+SPECIAL_TOKENS = (*edit_log.SPECIAL_TOKENS, *fim.SPECIAL_TOKENS)
+"""One tokenizer serves every format, so that models of different formats can grow from one base."""
 
 # https://github.com/ggml-org/llama.cpp, LLAMA_VOCAB_PRE_TYPE_QWEN2
 QWEN2_PATTERN = (

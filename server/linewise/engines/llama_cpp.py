@@ -22,7 +22,7 @@ from linewise.engines.cache_slot import CacheSlot
 from linewise.engines.cores import Threads, default_threads
 from linewise.engines.gguf_file import read_gguf, require_language_model
 from linewise.engines.llama_library import api
-from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment, Token
+from linewise.engines.protocol import CancelSignal, FimTokens, ModelInfo, Request, Segment, Token
 from linewise.engines.sampling import Sampler
 from linewise.engines.token_text import TokenText
 from linewise.engines.vocabulary import SpellingIndex, Vocabulary
@@ -80,6 +80,7 @@ class LlamaCppEngine:
         try:
             limit = _context_limit(path, context_length, api.llama_model_n_ctx_train(model))
             self._vocabulary = llama_library.read_vocabulary(model)
+            fim = llama_library.read_fim_tokens(model, self._vocabulary)
             size = len(self._vocabulary.pieces)
             self._slot = CacheSlot(model, size, tokens=limit, threads=_threads(threads))
         except BaseException:
@@ -96,7 +97,7 @@ class LlamaCppEngine:
         self._tokenized: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._tokenized_size = 0
         self.last_call: CallStatistics | None = None
-        self._info = _model_info(path, model, limit, summary.size_bytes)
+        self._info = _model_info(path, model, limit, summary.size_bytes, fim)
 
     @property
     def info(self) -> ModelInfo:
@@ -268,7 +269,7 @@ def _context_limit(path: Path, wanted: int | None, trained: int) -> int:
     return wanted
 
 
-def _model_info(path: Path, model: int, limit: int, size: int) -> ModelInfo:
+def _model_info(path: Path, model: int, limit: int, size: int, fim: FimTokens | None) -> ModelInfo:
     values = llama_library.metadata(model)
     return ModelInfo(
         name=values.get("general.name") or path.stem,
@@ -279,4 +280,5 @@ def _model_info(path: Path, model: int, limit: int, size: int) -> ModelInfo:
         size_bytes=size,
         format=values.get("linewise.format"),
         metadata=values,
+        fim=fim,
     )

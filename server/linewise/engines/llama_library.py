@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from linewise.engines.cores import Threads
+from linewise.engines.protocol import FimTokens
 from linewise.engines.vocabulary import Vocabulary
 from linewise.errors import EngineError, ModelError
 
@@ -39,6 +40,10 @@ def _load() -> Any:
 
 api = _load()
 
+FIM_ORDER = "linewise.fim.order"
+"""Metadata key: in which order the model was trained to read prefix and suffix."""
+
+_FIM_ROLES = ("pre", "suf", "mid", "pad", "rep", "sep")
 _ERROR, _CONTINUED = 4, 5  # ggml_log_level
 
 
@@ -188,9 +193,46 @@ def read_vocabulary(model: int) -> Vocabulary:
             unused.add(id_)
         if api.llama_vocab_is_eog(handle, id_):
             ends.add(id_)
+    for id_ in _fim_ids(handle).values():  # some files call them ordinary text; no document may forge them
+        control.add(id_)
+        special[pieces[id_].decode("utf-8", "replace")] = id_
     return Vocabulary(
         tuple(pieces), frozenset(control), {**kept_whole, **special}, frozenset(ends), frozenset(unused)
     )
+
+
+def read_fim_tokens(model: int, vocabulary: Vocabulary) -> FimTokens | None:
+    """The tokens with which `model` fills in the middle, as its file names them or llama.cpp knows them by
+    their texts; None where it lacks any of the three.
+
+    The order is prefix, suffix, middle, unless the file says `spm` under `linewise.fim.order`. Raises
+    ModelError for any other word there.
+    """
+    handle = api.llama_model_get_vocab(model)
+    texts = {
+        role: vocabulary.pieces[id_].decode("utf-8", "replace") for role, id_ in _fim_ids(handle).items()
+    }
+    if not {"pre", "suf", "mid"} <= texts.keys():
+        return None
+    begin = api.llama_vocab_bos(handle)
+    begins = api.llama_vocab_get_add_bos(handle) and 0 <= begin < len(vocabulary.pieces)
+    order = metadata(model).get(FIM_ORDER, "psm")
+    if order not in ("psm", "spm"):
+        raise ModelError(f"The model's metadata has {FIM_ORDER} = {order!r}: it must be psm or spm.")
+    return FimTokens(
+        texts["pre"],
+        texts["suf"],
+        texts["mid"],
+        begin=vocabulary.pieces[begin].decode("utf-8", "replace") if begins else "",
+        ends=tuple(text for role, text in texts.items() if role in ("pad", "rep", "sep")),
+        order="spm" if order == "spm" else "psm",
+    )
+
+
+def _fim_ids(handle: Any) -> dict[str, int]:
+    """Ids of the fill-in-the-middle tokens of a vocabulary, by llama.cpp's names of their roles."""
+    ids = {role: getattr(api, f"llama_vocab_fim_{role}")(handle) for role in _FIM_ROLES}
+    return {role: id_ for role, id_ in ids.items() if id_ >= 0}
 
 
 def tokenize(model: int, text: str) -> tuple[int, ...]:

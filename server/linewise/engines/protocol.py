@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,33 @@ class Token:
     end_logprob: float | None = None
 
 
+FimOrder: TypeAlias = Literal["psm", "spm"]
+"""Prefix, suffix, middle; or suffix first, then prefix and middle in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FimTokens:
+    """The special tokens, by their text, with which a model fills in the middle.
+
+    `begin` is the token that every prompt of the model begins with, empty where there is none. `ends` are
+    further tokens that a middle never holds, such as those that part files.
+    """
+
+    prefix: str
+    suffix: str
+    middle: str
+    begin: str = ""
+    ends: tuple[str, ...] = ()
+    order: FimOrder = "psm"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model says of itself. `format` is the name of the Format that it was trained on, if known."""
+    """What a model says of itself.
+
+    `format` is the name of the Format that it was trained on, if known; `fim` are its fill-in-the-middle
+    tokens, if it has any.
+    """
 
     name: str
     architecture: str
@@ -76,6 +100,7 @@ class ModelInfo:
     size_bytes: int
     format: str | None
     metadata: Mapping[str, str]
+    fim: FimTokens | None = None
 
 
 class CancelSignal(Protocol):

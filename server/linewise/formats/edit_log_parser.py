@@ -37,7 +37,7 @@ class EditLogParser:
     def __init__(self, lines: Sequence[str], first_line: int = 0) -> None:
         self._state = tuple(lines)
         self._first_line = first_line
-        self._ending = _line_ending(self._state)
+        self._ending = line_ending(self._state)
         self._buffer = ""
         self._header: tuple[int, int] | None = None
         self._start = 0
@@ -159,7 +159,7 @@ class EditLogParser:
         return len(self._state) - bool(self._state and self._state[-1] == "")
 
 
-def _line_ending(lines: Sequence[str]) -> str:
+def line_ending(lines: Sequence[str]) -> str:
     r"""The carriage return that most lines of the document end with, if most do."""
     ended = sum(line.endswith("\r") for line in lines)
     return "\r" if ended * 2 > len(lines) - 1 and ended else ""

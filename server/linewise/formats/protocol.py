@@ -22,9 +22,9 @@ class Cursor:
 class Prompt:
     """What an engine reads, and what a parser must know before the generated text reaches it.
 
-    `given` is the beginning of the edit in progress, already part of `segments`: feed it to the parser
-    first. `healed` is not part of `segments` or `given`: the engine generates it again (token healing).
-    `stop` are the special tokens at which generation ends.
+    `given` is the beginning of the edit in progress, which `segments` already show (in `fim` in another
+    form): feed it to the parser first. `healed` is not part of `segments` or `given`: the engine generates
+    it again (token healing). `stop` are the special tokens at which generation ends.
     """
 
     segments: tuple[Segment, ...]

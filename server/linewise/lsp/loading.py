@@ -11,7 +11,7 @@ from pathlib import Path
 from linewise.engines import load_engine
 from linewise.engines.protocol import Engine
 from linewise.errors import LinewiseError, ModelError
-from linewise.formats import get_format
+from linewise.formats import format_of
 from linewise.formats.protocol import Format
 from linewise.models import default_model_path
 
@@ -33,7 +33,7 @@ def load_model(path: Path | None, engine: Engine | None) -> LoadedModel:
     """
     if engine is None:
         engine = load_engine(path if path is not None else default_model_path())
-    return LoadedModel(engine, get_format(engine.info.format))
+    return LoadedModel(engine, format_of(engine.info))
 
 
 class Loading:

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
+from gguf import GGMLQuantizationType, GGUFWriter, Keys, LlamaFileType
 
 from linewise.engines.cores import physical_cores
 from linewise.engines.gguf_file import read_gguf
 from linewise.errors import ModelError
+from linewise.formats.fim import MIDDLE, PREFIX, SUFFIX
 from linewise_training.export.checkpoint import Checkpoint, open_checkpoint
 from linewise_training.export.llama import LlamaShape, read_shape, tensors
 from linewise_training.export.tokenizer import TokenizerTables, read_tokenizer
@@ -35,6 +36,12 @@ QUANTIZATIONS: Mapping[str, LlamaFileType] = {
     "q4_0": LlamaFileType.MOSTLY_Q4_0,
 }
 """The types that can be written. Rows that are no multiple of 256 fall back from a K type to a wider one."""
+
+_FIM_KEYS = {
+    PREFIX: Keys.Tokenizer.FIM_PRE_ID,
+    SUFFIX: Keys.Tokenizer.FIM_SUF_ID,
+    MIDDLE: Keys.Tokenizer.FIM_MID_ID,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,9 @@ def _add_tokenizer(writer: GGUFWriter, checkpoint: Checkpoint, tokenizer: Tokeni
     writer.add_token_list(list(tokenizer.texts))
     writer.add_token_types([int(role) for role in tokenizer.roles])
     writer.add_token_merges(list(tokenizer.merges))
+    for text, key in _FIM_KEYS.items():
+        if text in tokenizer.texts:
+            writer.add_uint32(key, tokenizer.texts.index(text))
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
     config = checkpoint.config
