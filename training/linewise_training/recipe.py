@@ -141,7 +141,7 @@ def run_recipe(recipe: Recipe, directory: Path, sources: Sequence[str] = ()) -> 
         lambda out: steps.pretrain(corpus, tokenizer, out, recipe.model, *recipe.pretrain, recipe.seed),
     )
     sequences = run.stage(
-        "lintseq", recipe.lintseq, lambda out: steps.make_sequences(corpus, out, recipe.lintseq)
+        "lintseq", recipe.lintseq, lambda out: steps.make_sequences(corpus, tokenizer, out, recipe.lintseq)
     )
     tuned = run.stage(
         "sft",

@@ -31,12 +31,10 @@ def make_corpus(out: Path, options: Sequence[str]) -> Mapping[str, Any]:
     return {key: manifest[key] for key in ("files", "characters", "pairs")}
 
 
-def make_sequences(corpus: Path, out: Path, options: Sequence[str]) -> Mapping[str, Any]:
-    """`linewise train lintseq` over a corpus's pairs."""
-    _invoke(
-        lintseq_command,
-        ["--in", str(corpus / "pairs.jsonl"), "--out", str(out / "sequences.jsonl"), *options],
-    )
+def make_sequences(corpus: Path, tokenizer: Path, out: Path, options: Sequence[str]) -> Mapping[str, Any]:
+    """`linewise train lintseq` over a corpus's pairs; its report counts tokens by `tokenizer`."""
+    files = ["--in", str(corpus / "pairs.jsonl"), "--out", str(out / "sequences.jsonl")]
+    _invoke(lintseq_command, [*files, "--tokenizer", str(tokenizer), *options])
     with (out / "sequences.jsonl").open(encoding="utf-8") as lines:
         return {"sequences": sum(1 for _ in lines)}
 

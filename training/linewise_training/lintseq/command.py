@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from linewise.verify import VERIFIERS, get_verifier
 from linewise.verify.syntax import LANGUAGES
 from linewise_training.lintseq.driver import Program
 from linewise_training.lintseq.on_ray import require_ray, sample_on_ray
-from linewise_training.lintseq.output import Counts, Output
+from linewise_training.lintseq.output import Counts, Output, files_of
 from linewise_training.lintseq.plan import PYTHON, Plan
 from linewise_training.lintseq.pool import sample_in_processes
 from linewise_training.lintseq.progress import Progress
@@ -26,6 +27,7 @@ from linewise_training.lintseq.records import Record, Unreadable, extent, file_i
 from linewise_training.lintseq.worker import Outcome, Written
 
 _PATH = click.Path(path_type=Path, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _BACKENDS = {"local": sample_in_processes, "ray": sample_on_ray}
 
 
@@ -75,6 +77,9 @@ _BACKENDS = {"local": sample_in_processes, "ray": sample_on_ray}
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Read this many lines only.")
 @click.option("--restart", is_flag=True, help="Begin anew where an unfinished run would be gone on with.")
+@click.option("--report", type=_PATH, help="HTML page of figures to write.  [default: OUT.report.html]")
+@click.option("--no-report", is_flag=True, help="Write no page of figures.")
+@click.option("--tokenizer", type=_FOLDER, help="Folder that `tokenizer` wrote: the page counts tokens, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON line at the end.")
 def lintseq_command(
     source: Path,
@@ -95,12 +100,16 @@ def lintseq_command(
     timeout: float,
     limit: int | None,
     restart: bool,
+    report: Path | None,
+    no_report: bool,
+    tokenizer: Path | None,
     as_json: bool,
 ) -> None:
     """Sample edit sequences that write programs without passing through an error (LintSeq).
 
     A run that was cut goes on where it was when the same command is given again.
     """
+    page = _page(source, out, report, no_report)
     if language != PYTHON:
         linter = _grammar_check(language, linter, ignore_imports or ignore_comments or ignore_globals)
     plan = Plan(
@@ -119,6 +128,7 @@ def lintseq_command(
         make_verifier()  # A verifier that is not installed says so here, before anything is written.
         if backend == "ray":
             require_ray()
+        conclude = _conclusion(out, page, tokenizer)
         settings["input_identity"] = file_identity(source)
         whole = extent(source)  # asked in any case: it raises where the file cannot be read
         with (
@@ -135,15 +145,56 @@ def lintseq_command(
                     reader.write(outcome)
                     progress.at(outcome.index + 1 if limit else reader.position, output.counts)
             reader.skip_before(None)
-            output.finish()
+            progress.conclude("writing the report" if page else "done")
+            output.finish(conclude)
     except LinewiseError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(
-            f"{error.strerror or error} ({error.filename or out}); what was done is kept: give the same "
-            "command again, with room on the disk, to go on"
-        ) from error
+        raise click.ClickException(_failed(error, out)) from error
+    except KeyboardInterrupt as error:
+        raise click.ClickException("stopped; give the same command again to go on") from error
     _tell(output.counts, as_json)
+    if page and not as_json:
+        click.echo(f"figures: {page}")
+
+
+def _page(source: Path, out: Path, report: Path | None, no_report: bool) -> Path | None:
+    """The page of figures to write, None for none; usage errors where a file would take another's place."""
+    if no_report and report:
+        raise click.UsageError("--report and --no-report do not go together; leave one out")
+    page = None if no_report else report or out.with_name(out.name + ".report.html")
+    written = files_of(out)
+    if any(_same(source, path) for path in [*written, *([page] if page else [])]):
+        raise click.UsageError(
+            f"the run would write over its input {source}; choose another --out or --report"
+        )
+    if page and any(_same(page, path) for path in written):
+        raise click.UsageError(f"--report {page} is a file of the run itself; name another file")
+    if page and not page.parent.is_dir():
+        raise click.UsageError(f"--report {page}: there is no folder {page.parent}; make it, or name another")
+    return page
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+
+
+def _conclusion(out: Path, page: Path | None, tokenizer: Path | None) -> Callable[[], object]:
+    """What writes the page of figures on `out`. Raises LinewiseError for a folder without tokenizer."""
+    if page is None:
+        return lambda: None
+    # Here, because the report's modules read this package's.
+    from linewise_training.report import units, write_report  # noqa: PLC0415
+
+    return functools.partial(write_report, out, page, units(tokenizer))
+
+
+def _failed(error: OSError, out: Path) -> str:
+    """What a fault of the disk says to the user."""
+    what = f"{error.filename or out}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{what}; what was done is kept: give the same command again, with room on the disk, to go on"
+    return f"{what}; name a file that can be read for --in and a folder that can be written for --out"
 
 
 def _grammar_check(language: str, linter: str, ignores: bool) -> str:

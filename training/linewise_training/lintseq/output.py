@@ -2,7 +2,7 @@
 
 Beside `OUT` and `OUT.skipped.jsonl` a third file, `OUT.unfinished.json`, says up to which input line both are
 complete and how long they are then. It is replaced in one piece, after the others have reached the disk; what
-was written behind those lengths, a torn line perhaps, is cut off when the run goes on.
+was written behind those lengths, a torn line perhaps, is cut off when the run goes on. One run at a time.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from linewise.errors import LinewiseError
+from linewise_training.lintseq.lock import open_alone
 from linewise_training.lintseq.records import is_parquet
 
 # How often what was done is made sure of, in seconds: the most work that a killed run does again.
 _EVERY = 2.0
+# What stands behind the output's name in the names of the files beside it.
+_SKIPS, _JOURNAL, _ROWS = ".skipped.jsonl", ".unfinished.json", ".unfinished.jsonl"
+
+_NUMBERS = ("next", "output_bytes", "skipped_bytes", "programs", "sequences", "seconds")
 
 
 @dataclass(slots=True)
@@ -35,32 +40,37 @@ class Counts:
     seconds: float = 0.0
 
 
+def files_of(out: Path) -> tuple[Path, ...]:
+    """Every file that a run may write: its output, skip file, and what it needs meanwhile (journal, rows)."""
+    return tuple(out.with_name(out.name + suffix) for suffix in ("", _SKIPS, _JOURNAL, _ROWS))
+
+
 class Output:
     """Writes sequences and skips in the order of the input. Use it as a context manager."""
 
     def __init__(self, out: Path, settings: Mapping[str, Any], *, restart: bool = False) -> None:
         """Open `out`, anew or where a run with the same `settings` (JSON values) was cut.
 
-        Raises LinewiseError where a run with other settings was cut there, unless `restart`, and OSError.
+        Raises LinewiseError where another run is at it or, unless `restart`, one with other settings was cut
+        there; OSError.
         """
         self._out = out
         self._settings = dict(settings)
-        self._journal = out.with_name(out.name + ".unfinished.json")
+        _, skips, self._journal, rows = files_of(out)
         # A Parquet file cannot grow, so its rows wait in a file that can.
         self._rows = out
         if is_parquet(out):
             from linewise_training.lintseq import parquet  # noqa: PLC0415, F401 (says if it is not installed)
 
-            self._rows = out.with_name(out.name + ".unfinished.jsonl")
+            self._rows = rows
         self.counts = Counts()
         self.next = 0
-        state = None if restart else self._read_journal()
-        skips = out.with_name(out.name + ".skipped.jsonl")
         with contextlib.ExitStack() as opened:
-            self._sink = opened.enter_context(self._rows.open("r+b" if state else "wb"))
-            self._skips = opened.enter_context(skips.open("r+b" if state else "wb"))
-            if state:
-                self._go_on(state)
+            # Both are opened as they are: nothing is cut off before it is known that no other run is at it.
+            self._sink = opened.enter_context(open_alone(self._rows))
+            self._skips = opened.enter_context(open_alone(skips))
+            state = None if restart else self._read_journal()
+            self._go_on(state or {**asdict(Counts()), "next": 0, "output_bytes": 0, "skipped_bytes": 0})
             self._began = time.monotonic() - self.counts.seconds
             self._saved = time.monotonic()
             self._save()
@@ -89,16 +99,22 @@ class Output:
         self.counts.sequences += len(rows)
         self._done(index)
 
-    def finish(self) -> None:
-        """Say that the input is at its end: close the files and leave nothing but the results."""
+    def finish(self, conclude: Callable[[], object]) -> None:
+        """Say that the input is at its end: leave nothing but the results, and close the files.
+
+        `conclude` is called when the output is complete. A run that is cut in it, or before, goes on there.
+        """
         self._save()
-        self._files.close()
         if self._rows != self._out:
             from linewise_training.lintseq import parquet  # noqa: PLC0415 (pyarrow, only where it is needed)
 
             parquet.write_sequences(self._rows, self._out)
-            self._rows.unlink()
+        conclude()
+        # In this order: rows without a journal are begun anew, a journal without its rows is a loss.
         self._journal.unlink()
+        if self._rows != self._out:
+            self._rows.unlink()
+        self._files.close()
 
     def _done(self, index: int) -> None:
         self.next = index + 1
@@ -134,6 +150,9 @@ class Output:
         try:
             state = json.loads(self._journal.read_text(encoding="utf-8"))
             settings = dict(state["settings"])
+            numbers = [state[key] for key in _NUMBERS] + list(dict(state["skipped"]).values())
+            if not all(isinstance(number, int | float) and number >= 0 for number in numbers):
+                raise ValueError("a count is no number")
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:

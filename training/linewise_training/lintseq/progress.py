@@ -47,3 +47,7 @@ class Progress:
         rate = (counts.sequences - self._before) / max(1e-9, time.monotonic() - self._began)
         told = f"{counts.programs} programs, {rate:.1f} sequences/s, {counts.skipped.total()} skipped"
         self._bar.update(self._task, completed=position, description=told)
+
+    def conclude(self, work: str) -> None:
+        """All of the input is done; what is left is `work`."""
+        self._bar.update(self._task, total=1, completed=1, description=work)
