@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from linewise_training.schedule import Schedule
+
 
 class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]
     """One optimizer of two halves, as the Trainer and its schedulers and checkpoints expect it.
@@ -53,3 +55,19 @@ class MuonAdamW(torch.optim.Optimizer):  # type: ignore[misc]
         self._muon.load_state_dict(state_dict["muon"])
         self._adamw.load_state_dict(state_dict["adamw"])
         self.param_groups = [*self._muon.param_groups, *self._adamw.param_groups]
+
+
+def new_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """The optimizer that a schedule names, over all parameters of `model`.
+
+    AdamW is set as TinyCodeLM's pretraining has it: betas 0.9 and 0.95, epsilon 1e-5.
+    """
+    if schedule.optimizer == "muon":
+        return MuonAdamW(model, schedule.learning_rate, schedule.weight_decay)
+    return torch.optim.AdamW(
+        model.parameters(),
+        lr=schedule.learning_rate,
+        betas=(0.9, 0.95),
+        eps=1e-5,
+        weight_decay=schedule.weight_decay,
+    )

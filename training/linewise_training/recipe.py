@@ -82,7 +82,7 @@ def read_recipe(name_or_path: str) -> Recipe:
         )
     except KeyError as error:
         raise LinewiseError(f"recipe {name_or_path}: {error} is missing") from error
-    except (TypeError, tomllib.TOMLDecodeError) as error:
+    except (TypeError, ValueError) as error:  # TOML's own errors are ValueErrors
         raise LinewiseError(f"recipe {name_or_path}: {error}") from error
 
 

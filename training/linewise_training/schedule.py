@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Architecture: TypeAlias = Literal["llama", "olmo"]
+Optimizer: TypeAlias = Literal["muon", "adamw"]
+Decay: TypeAlias = Literal["linear", "cosine"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """The shape of a Llama-architecture model; the embedding and the output layer share their weights."""
+    """The shape of a decoder; the embedding and the output layer share their weights.
+
+    `olmo` is Llama's architecture with layer norms that have no parameters (OLMo, Groeneveld et al., 2024,
+    section 2.1), which TinyCodeLM is built on.
+    """
 
     hidden_size: int
     layers: int
@@ -17,14 +26,33 @@ class ModelShape:
     context: int
     key_value_heads: int | None = None
     rope_theta: float = 10_000.0
+    architecture: Architecture = "llama"
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ("llama", "olmo"):
+            raise ValueError(f"architecture {self.architecture!r} is none of llama, olmo")
+        if self.hidden_size % self.heads or self.heads % (self.key_value_heads or self.heads):
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}, "
+                f"and heads one of key_value_heads {self.key_value_heads}"
+            )
+
+    def flops_per_token(self, parameters: int) -> float:
+        """Floating-point operations of a training step per token (PaLM, Chowdhery et al., 2022, appendix B).
+
+        6 for each of `parameters` (two forward, four backward; tied weights work once, as the output layer),
+        and 12 · layers · hidden size · context for attention, as if no token were masked.
+        """
+        return 6.0 * parameters + 12.0 * self.layers * self.hidden_size * self.context
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast a stage learns: warm-up, then constant, then a linear decay over its last part.
+    """How long and how fast a stage learns: warm-up, then constant, then a decay over its last part.
 
     `warmup` and `decay` are shares of the stage's steps, `final` is the learning rate's share at the end;
-    `batch` counts blocks.
+    `batch` counts blocks that are read at once, and a step reads `gradient_accumulation` of them.
+    A cosine schedule is one with `decay_shape` cosine that decays from the end of its warm-up.
     """
 
     steps: int
@@ -36,6 +64,16 @@ class Schedule:
     final: float = 0.05
     save_steps: int = 200
     gradient_accumulation: int = 1
+    optimizer: Optimizer = "muon"
+    decay_shape: Decay = "linear"
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("muon", "adamw"):
+            raise ValueError(f"optimizer {self.optimizer!r} is none of muon, adamw")
+        if self.decay_shape not in ("linear", "cosine"):
+            raise ValueError(f"decay_shape {self.decay_shape!r} is none of linear, cosine")
+        if min(self.steps, self.batch, self.gradient_accumulation, self.save_steps) < 1:
+            raise ValueError("steps, batch, gradient_accumulation and save_steps must be at least 1")
 
 
 def learning_rate_factor(step: int, schedule: Schedule) -> float:
@@ -46,5 +84,7 @@ def learning_rate_factor(step: int, schedule: Schedule) -> float:
         return (step + 1) / warmup
     if step < schedule.steps - decay:
         return 1.0
-    left = (schedule.steps - step) / decay
-    return schedule.final + (1 - schedule.final) * max(0.0, left)
+    left = max(0.0, (schedule.steps - step) / decay)
+    if schedule.decay_shape == "cosine":
+        left = (1 - math.cos(math.pi * left)) / 2
+    return schedule.final + (1 - schedule.final) * left

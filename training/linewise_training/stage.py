@@ -1,26 +1,49 @@
-"""One training stage: a token file, a model, the Trainer; resumes from its last checkpoint."""
+"""One training stage: a token file, a model, the Trainer; resumes from its last checkpoint.
+
+Only torch, transformers, accelerate, tokenizers, safetensors, numpy and rich are needed here.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    OlmoConfig,
+    OlmoForCausalLM,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
-from linewise_training.optimizer import MuonAdamW
+from linewise.errors import LinewiseError
+from linewise_training.callbacks import LossLog, StepProgress, TimeLimit, tensorboard
+from linewise_training.optimizer import new_optimizer
 from linewise_training.schedule import ModelShape, Schedule, learning_rate_factor
+from linewise_training.throughput import Throughput, peak_flops
 from linewise_training.token_file import TokenFile
 
+_CLASSES = {"llama": (LlamaConfig, LlamaForCausalLM), "olmo": (OlmoConfig, OlmoForCausalLM)}
 
-def new_model(shape: ModelShape, vocabulary_size: int, seed: int) -> LlamaForCausalLM:
+
+class StageCutError(LinewiseError):
+    """The time limit ended a stage before its last step; its checkpoint stands, and it can go on."""
+
+
+def new_model(shape: ModelShape, vocabulary_size: int, seed: int) -> PreTrainedModel:
     """A model with random weights."""
     set_seed(seed)
-    config = LlamaConfig(
+    config_class, model_class = _CLASSES[shape.architecture]
+    config = config_class(
         vocab_size=vocabulary_size,
         hidden_size=shape.hidden_size,
         num_hidden_layers=shape.layers,
@@ -33,39 +56,41 @@ def new_model(shape: ModelShape, vocabulary_size: int, seed: int) -> LlamaForCau
         bos_token_id=None,
         eos_token_id=0,
         pad_token_id=0,
-        attn_implementation="sdpa",
+        attn_implementation=_attention(),
     )
-    return LlamaForCausalLM(config)
+    return model_class(config)
 
 
-class LossLog(TrainerCallback):  # type: ignore[misc]
-    """Appends each logged loss to `losses.jsonl`, for the model card and reports."""
+def load_model(checkpoint: Path) -> PreTrainedModel:
+    """The model in a checkpoint's folder, to be trained further."""
+    model_type = json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if model_type not in _CLASSES:
+        raise LinewiseError(
+            f"{checkpoint} holds a model of type {model_type!r}; {', '.join(_CLASSES)} can be trained"
+        )
+    return _CLASSES[model_type][1].from_pretrained(checkpoint, attn_implementation=_attention())
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
 
-    def on_log(self, args: Any, state: Any, control: Any, **event: Any) -> None:  # noqa: ARG002
-        """One line: the step and what the Trainer logs."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, **event.get("logs", {})}) + "\n")
+def _attention() -> str:
+    # Both keep attention within an example; on a GPU flex attention skips the blocks that sdpa would hide.
+    return "flex_attention" if torch.cuda.is_available() else "sdpa"
 
 
 class StageTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer with our optimizer and schedule."""
+    """The Trainer with our optimizer and schedule, which logs how fast it is."""
 
     optimizer: torch.optim.Optimizer | None
     lr_scheduler: Any
 
-    def __init__(self, *args: Any, schedule: Schedule, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, schedule: Schedule, throughput: Throughput, **kwargs: Any) -> None:
         self.schedule = schedule
+        self.throughput = throughput
         super().__init__(*args, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Muon with AdamW over the model's parameters."""
+        """The schedule's optimizer over the model's parameters."""
         if self.optimizer is None:
-            self.optimizer = MuonAdamW(
-                model or self.model, self.schedule.learning_rate, self.schedule.weight_decay
-            )
+            self.optimizer = new_optimizer(model or self.model, self.schedule)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:  # noqa: ARG002
@@ -76,9 +101,14 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             )
         return self.lr_scheduler
 
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log, with tokens a second and the share of peak FLOP/s beside the loss."""
+        speed = self.throughput.read(self.state.global_step)
+        super().log({**logs, **speed} if "loss" in logs else logs, *args, **kwargs)
+
 
 def train_stage(
-    model: LlamaForCausalLM,
+    model: PreTrainedModel,
     data: Path,
     out: Path,
     schedule: Schedule,
@@ -86,13 +116,22 @@ def train_stage(
     validation: Path | None = None,
     seed: int = 0,
     extra_files: Sequence[Path] = (),
+    seconds: float | None = None,
 ) -> dict[str, float]:
     """Train `model` on the token file `data` and save it in `out`/model.
 
     A stage that was cut goes on from its last checkpoint. Returns the last training loss, the validation loss
-    (nats per learned token) where there is a validation set, tokens read and seconds.
+    (nats per learned token) where there is a validation set, tokens read and seconds. Raises StageCutError
+    when `seconds` were over before the last step.
     """
     cuda = torch.cuda.is_available()
+    examples = TokenFile(data)
+    tokens_per_step = (
+        schedule.batch
+        * schedule.gradient_accumulation
+        * examples.meta.context
+        * max(1, torch.cuda.device_count())
+    )
     arguments = TrainingArguments(
         output_dir=str(out),
         per_device_train_batch_size=schedule.batch,
@@ -100,41 +139,56 @@ def train_stage(
         gradient_accumulation_steps=schedule.gradient_accumulation,
         max_steps=schedule.steps,
         bf16=True,
+        tf32=cuda or None,
+        torch_compile=cuda,
         use_cpu=not cuda,
         max_grad_norm=1.0,
         logging_steps=10,
         save_steps=schedule.save_steps,
         save_total_limit=1,
-        dataloader_num_workers=0,
+        dataloader_num_workers=4 if cuda else 0,
         dataloader_pin_memory=cuda,
         report_to=[],
-        disable_tqdm=False,
+        disable_tqdm=True,
         seed=seed,
         data_seed=seed,
         remove_unused_columns=False,
         label_names=["labels"],
     )
+    limit = TimeLimit(seconds if seconds is not None else float("inf"))
     trainer = StageTrainer(
         model=model,
         args=arguments,
-        train_dataset=TokenFile(data),
+        train_dataset=examples,
         eval_dataset=TokenFile(validation) if validation else None,
         data_collator=collate,
-        callbacks=[LossLog(out / "losses.jsonl")],
+        callbacks=[
+            LossLog(out / "losses.jsonl"),
+            StepProgress(out.name),
+            limit,
+            *tensorboard(out / "tensorboard"),
+        ],
         schedule=schedule,
+        throughput=_throughput(model, tokens_per_step),
     )
+    trainer.remove_callback(PrinterCallback)
+    model.config.use_cache = False  # with a cache, transformers would let examples of a block see one another
     out.mkdir(parents=True, exist_ok=True)
-    result = trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)))
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    if limit.reached:
+        raise StageCutError(
+            f"{out.name}: the time was up after step {trainer.state.global_step} of {schedule.steps}; "
+            "the same command goes on there"
+        )
     figures = {
         "train_loss": float(result.training_loss),
         "seconds": float(result.metrics["train_runtime"]),
-        "tokens": float(
-            schedule.steps * schedule.batch * schedule.gradient_accumulation * TokenFile(data).meta.context
-        ),
+        "tokens": float(schedule.steps * tokens_per_step),
         "parameters": float(model.num_parameters()),
     }
     if validation:
         figures["validation_loss"] = float(trainer.evaluate()["eval_loss"])
+    model.config.use_cache = True
     model.save_pretrained(out / "model")
     for file in extra_files:
         (out / "model" / file.name).write_bytes(file.read_bytes())
@@ -144,8 +198,41 @@ def train_stage(
     return figures
 
 
+def _throughput(model: PreTrainedModel, tokens_per_step: int) -> Throughput:
+    config = model.config
+    shape = ModelShape(
+        config.hidden_size,
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        config.intermediate_size,
+        config.max_position_embeddings,
+    )
+    peaks = [peak_flops(torch.cuda.get_device_name(at)) for at in range(torch.cuda.device_count())]
+    known = [peak for peak in peaks if peak]
+    return Throughput(
+        tokens_per_step,
+        shape.flops_per_token(model.num_parameters()),
+        sum(known) if known and len(known) == len(peaks) else None,
+    )
+
+
+def last_checkpoint(out: Path) -> str | None:
+    """The last whole checkpoint of a stage; those after it, which a kill left half-written, are removed."""
+    found = sorted(
+        (path for path in out.glob("checkpoint-*") if path.name.split("-")[1].isdigit()),
+        key=lambda path: int(path.name.split("-")[1]),
+    )
+    while found:
+        try:
+            # The Trainer writes its own state after everything else.
+            json.loads((found[-1] / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(found.pop())
+        else:
+            return str(found[-1])
+    return None
+
+
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-    """Stack blocks into a batch: `input_ids` and `labels`, both of shape (batch, context)."""
-    return {
-        key: torch.stack([torch.from_numpy(item[key]) for item in items]) for key in ("input_ids", "labels")
-    }
+    """Stack blocks into a batch: `input_ids`, `labels` and `position_ids`, each of shape (batch, context)."""
+    return {key: torch.stack([torch.from_numpy(item[key]) for item in items]) for key in items[0]}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from transformers import LlamaForCausalLM
 
 from linewise.formats import EditLogFormat
 from linewise_training.corpus import corpus_command
@@ -19,7 +18,7 @@ from linewise_training.lintseq import lintseq_command
 from linewise_training.mix import Mix, examples
 from linewise_training.recipe import Recipe
 from linewise_training.schedule import ModelShape, Schedule
-from linewise_training.stage import new_model, train_stage
+from linewise_training.stage import load_model, new_model, train_stage
 from linewise_training.token_file import write_token_file
 from linewise_training.tokenizer import load_tokenizer, save_tokenizer, texts_of, train_tokenizer
 
@@ -79,7 +78,7 @@ def finetune(
     seed: int,
 ) -> Mapping[str, Any]:
     """Masked fine-tuning: only the edits are learned, given document and instruction (LintSeq 2.4)."""
-    model = LlamaForCausalLM.from_pretrained(checkpoint)
+    model = load_model(checkpoint)
     context = model.config.max_position_embeddings
     tokens = _token_files(corpus, sequences, tokenizer, out, context, mix, seed + 1, learn_all=False)
     return train_stage(

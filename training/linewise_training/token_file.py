@@ -1,8 +1,9 @@
 """Token files: examples packed into blocks of the context's length, on disk, read by memory map.
 
-A token file is a folder with `ids.npy` (uint16, shape (blocks, context)), `learned.npy` (bool, same shape)
-and `meta.json`. Examples follow one another within a block, each whole, so that a cursor always sees its
-document.
+A token file is a folder with `ids.npy` (uint16, shape (blocks, context)), `learned.npy` and `first.npy`
+(bool, same shape: which tokens are learned, which begin an example) and `meta.json`. Examples follow one
+another within a block, each whole, so that a cursor always sees its document; positions begin anew with each,
+by which attention is kept within it.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def write_token_file(
         if block is None:
             if len(opened) == _OPEN_BLOCKS:
                 closed.append(opened.pop(0))
-            block = _Block(np.full(context, end, np.uint16), np.zeros(context, np.bool_))
+            block = _Block(
+                np.full(context, end, np.uint16), np.zeros(context, np.bool_), np.zeros(context, np.bool_)
+            )
             opened.append(block)
         block.add(ids, learned)
     closed += opened
@@ -70,9 +73,11 @@ def write_token_file(
         raise LinewiseError(
             f"no example fits the context of {context} tokens; the corpus is empty or the context too short"
         )
+    for block in closed:
+        block.first[block.used : block.used + 1] = True  # what fills a block is no example's end
     directory.mkdir(parents=True, exist_ok=True)
-    np.save(directory / "ids.npy", np.stack([block.ids for block in closed]))
-    np.save(directory / "learned.npy", np.stack([block.learned for block in closed]))
+    for name in _ARRAYS:
+        np.save(directory / f"{name}.npy", np.stack([getattr(block, name) for block in closed]))
     tokens = sum(block.used for block in closed)
     learned_tokens = sum(int(block.learned.sum()) for block in closed)
     meta = TokenFileMeta(len(closed), context, tokens, learned_tokens, count, characters)
@@ -80,6 +85,7 @@ def write_token_file(
     return meta
 
 
+_ARRAYS = ("ids", "learned", "first")
 _OPEN_BLOCKS = (
     32  # blocks are more than 97% full with 32, and examples stay near their place in a random order
 )
@@ -89,11 +95,13 @@ _OPEN_BLOCKS = (
 class _Block:
     ids: NDArray[np.uint16]
     learned: NDArray[np.bool_]
+    first: NDArray[np.bool_]
     used: int = 0
 
     def add(self, ids: NDArray[np.uint16], learned: NDArray[np.bool_]) -> None:
         end = self.used + len(ids)
         self.ids[self.used : end], self.learned[self.used : end] = ids, learned
+        self.first[self.used] = True
         self.used = end
 
 
@@ -105,17 +113,36 @@ def read_jsonl(path: Path) -> Iterator[dict[str, object]]:
 
 
 class TokenFile:
-    """A token file as a sequence of training items, for `torch.utils.data.DataLoader`."""
+    """A token file as a sequence of training items, for `torch.utils.data.DataLoader`.
+
+    Raises LinewiseError where the folder does not hold a whole token file.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self.meta = TokenFileMeta(**json.loads((directory / "meta.json").read_text(encoding="utf-8")))
-        self._ids = np.load(directory / "ids.npy", mmap_mode="r")
-        self._learned = np.load(directory / "learned.npy", mmap_mode="r")
+        try:
+            self.meta = TokenFileMeta(**json.loads((directory / "meta.json").read_text(encoding="utf-8")))
+            self._ids, self._learned, self._first = (
+                np.load(directory / f"{name}.npy", mmap_mode="r") for name in _ARRAYS
+            )
+        except (OSError, ValueError, TypeError) as error:
+            raise LinewiseError(
+                f"{directory} is no complete token file ({error}); remove the folder, and it is made again"
+            ) from error
 
     def __len__(self) -> int:
         return int(self.meta.blocks)
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.int64]]:
-        """`input_ids` and `labels` of one block, both of shape (context,); a label of -100 is not learned."""
+        """`input_ids`, `labels` and `position_ids` of one block, each of shape (context,).
+
+        A label of -100 is not learned. Positions count from 0 in each example.
+        """
         ids = self._ids[index].astype(np.int64)
-        return {"input_ids": ids, "labels": np.where(self._learned[index], ids, -100)}
+        first = self._first[index]
+        at = np.arange(len(ids))
+        return {
+            "input_ids": ids,
+            # The first token of an example would be learned from the end of the one before.
+            "labels": np.where(self._learned[index] & ~first, ids, -100),
+            "position_ids": at - np.maximum.accumulate(np.where(first, at, 0)),
+        }

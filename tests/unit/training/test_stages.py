@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from linewise_training.mix import held_out, without_licence_header
 from linewise_training.optimizer import MuonAdamW
 from linewise_training.recipe import Run, read_recipe
 from linewise_training.schedule import ModelShape, Schedule, learning_rate_factor
-from linewise_training.stage import new_model, train_stage
+from linewise_training.stage import StageCutError, last_checkpoint, new_model, train_stage
+from linewise_training.throughput import Throughput, peak_flops
 from linewise_training.token_file import TokenFile, write_token_file
 from linewise_training.tokenizer import train_tokenizer
 
@@ -60,8 +62,33 @@ def test_what_is_only_read_has_no_label(tokenizer, tmp_path):
     read, written = (len(tokenizer.encode(text).ids) for text in ("ab\n", "cd\n"))
     labels = item["labels"].tolist()
     assert labels[:read] == [-100] * read
+    assert item["position_ids"].tolist() == [*range(read + written), *range(16 - read - written)]
     assert labels[read : read + written] == item["input_ids"][read : read + written].tolist()
     assert labels[read + written :] == [-100] * (16 - read - written)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "olmo"])
+def test_an_example_is_not_seen_from_the_next_one_in_its_block(tokenizer, tmp_path, architecture):
+    texts = ("def first(x):\n    return x\n", "def second(y):\n    return y\n")
+    write_token_file([(Piece(text),) for text in texts], tokenizer, tmp_path / "t", context=64)
+    block = {key: torch.from_numpy(value)[None] for key, value in TokenFile(tmp_path / "t")[0].items()}
+    model = new_model(replace(SHAPE, context=64, architecture=architecture), 300, seed=0).eval()
+    packed = model(input_ids=block["input_ids"], position_ids=block["position_ids"], use_cache=False).logits[
+        0
+    ]
+    at = 0
+    for text in texts:
+        ids = tokenizer.encode(text).ids
+        alone = model(input_ids=torch.tensor([ids])).logits[0]
+        torch.testing.assert_close(packed[at : at + len(ids)], alone, rtol=1e-4, atol=1e-5)
+        assert block["labels"][0, at] == -100  # nothing is learned from the end of the example before
+        at += len(ids)
+
+
+def test_a_token_file_that_lacks_a_part_says_what_to_do(tokens):
+    (tokens / "first.npy").unlink()
+    with pytest.raises(LinewiseError, match="remove the folder"):
+        TokenFile(tokens)
 
 
 def test_the_learning_rate_warms_up_stays_and_decays():
@@ -71,6 +98,45 @@ def test_the_learning_rate_warms_up_stays_and_decays():
     assert set(factors[10:80]) == {1.0}
     assert factors[80:] == sorted(factors[80:], reverse=True)
     assert factors[100] == pytest.approx(0.1)
+
+
+def test_a_cosine_schedule_is_half_way_down_in_the_middle_of_its_decay():
+    schedule = Schedule(100, 1, 1.0, warmup=0.2, decay=0.8, final=0.1, decay_shape="cosine")
+    assert learning_rate_factor(60, schedule) == pytest.approx(0.55)
+    assert learning_rate_factor(30, schedule) > learning_rate_factor(
+        30, replace(schedule, decay_shape="linear")
+    )
+    assert learning_rate_factor(100, schedule) == pytest.approx(0.1)
+
+
+def test_speed_is_told_from_the_second_reading_with_the_share_of_the_peak():
+    throughput = Throughput(
+        tokens_per_step=1000, flops_per_token=6e9, peak=peak_flops("NVIDIA H100 80GB HBM3")
+    )
+    assert throughput.read(10, now=100.0) == {}
+    figures = throughput.read(20, now=101.0)
+    assert figures == {"tokens_per_second": 10_000.0, "mfu": pytest.approx(6e13 / 989e12)}
+    assert Throughput(1000, 6e9, peak_flops("some processor")).read(1) == {}
+
+
+def test_a_step_costs_what_the_formula_says():
+    shape = ModelShape(hidden_size=768, layers=12, heads=12, intermediate_size=3072, context=1024)
+    assert shape.flops_per_token(152_000_000) == 6 * 152e6 + 12 * 12 * 768 * 1024
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: replace(SHAPE, heads=5), "multiple of heads"),
+        (lambda: replace(SHAPE, architecture="gpt"), "llama, olmo"),
+        (lambda: Schedule(0, 1, 1.0), "at least 1"),
+        (lambda: Schedule(1, 1, 1.0, optimizer="sgd"), "muon, adamw"),
+        (lambda: Schedule(1, 1, 1.0, decay_shape="steps"), "linear, cosine"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        wrong()
 
 
 def test_the_optimizer_gives_hidden_matrices_to_muon_and_the_rest_to_adamw():
@@ -96,7 +162,12 @@ def test_a_learning_rate_set_by_a_scheduler_reaches_both_halves():
 
 def test_training_learns_and_saves_what_it_measured(tokens, tmp_path):
     schedule = Schedule(steps=30, batch=4, learning_rate=1e-2, save_steps=100)
-    figures = train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "run", schedule, validation=tokens)
+    model, seen = new_model(SHAPE, 300, 0), []
+    model.model.register_forward_pre_hook(lambda _, __, told: seen.append(told), with_kwargs=True)
+    figures = train_stage(model, tokens, tmp_path / "run", schedule, validation=tokens)
+    assert all((told["position_ids"] == 0).sum() > 4 for told in seen)  # several examples a block
+    assert not any(told.get("use_cache") or told.get("past_key_values") for told in seen)
+    assert model.config.use_cache
     assert figures["validation_loss"] < 2.0  # a random model has ln 300 = 5.7
     assert json.loads((tmp_path / "run" / "result.json").read_text())["schedule"]["steps"] == 30
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
@@ -125,6 +196,26 @@ def test_a_cut_stage_goes_on_to_the_same_model(tokens, tmp_path, monkeypatch):
     train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1)
     whole, cut_run = ((tmp_path / n / "model" / "model.safetensors").read_bytes() for n in ("whole", "cut"))
     assert whole == cut_run
+
+
+def test_a_stage_that_ran_out_of_time_goes_on_to_the_same_model(tokens, tmp_path):
+    schedule = Schedule(steps=6, batch=4, learning_rate=1e-2, save_steps=100)
+    train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "whole", schedule, seed=1)
+    with pytest.raises(StageCutError, match="after step 1 of 6"):
+        train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1, seconds=0)
+    train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1)
+    whole, cut = ((tmp_path / n / "model" / "model.safetensors").read_bytes() for n in ("whole", "cut"))
+    assert whole == cut
+
+
+def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path):
+    for step, state in ((3, '{"global_step": 3}'), (6, '{"global_'), (12, None)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-3")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-3"]
+    assert last_checkpoint(tmp_path / "nothing") is None
 
 
 def test_a_stage_is_done_once_and_again_when_its_settings_or_those_before_change(tmp_path):
