@@ -1,4 +1,4 @@
-"""The report as one HTML file that stands alone: style and charts inside, nothing from a network."""
+"""The report on a file of edit sequences: the paper's Figure 3 for this data, costs, and what was skipped."""
 
 from __future__ import annotations
 
@@ -7,64 +7,21 @@ from html import escape
 
 from linewise_training.report.chart import Series, histogram
 from linewise_training.report.figures import Cost, Figures
+from linewise_training.report.html import document, section, table, tiles
 from linewise_training.report.printable import printable
-
-_STYLE = """
-:root { color-scheme: light dark; --ground: #fcfcfb; --card: #ffffff; --ink: #1c1c1a; --soft: #5f5e59;
-  --rule: #e3e2dd; --before: #a3a29b; --after: #2a78d6; --fault: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ground: #161615; --card: #1f1f1d; --ink: #f2f1ec;
-  --soft: #b0afa8; --rule: #363531; --before: #8b8a83; --after: #5a9ff0; --fault: #ff8a80; } }
-* { box-sizing: border-box }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
-main { max-width: 840px; margin: 0 auto; padding: 32px 20px 64px }
-h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.15rem; margin: 0 0 4px }
-p { margin: 4px 0 12px } .soft { color: var(--soft) } .fault { color: var(--fault); font-weight: 600 }
-code { overflow-wrap: anywhere }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 12px;
-  margin: 20px 0 }
-.tile, section { background: var(--card); border: 1px solid var(--rule); border-radius: 8px }
-.tile { padding: 12px 14px } .tile b { display: block; font-size: 1.5rem; font-weight: 600; line-height: 1.2 }
-section { padding: 18px 20px; margin: 16px 0 }
-svg { display: block; width: 100%; height: auto }
-svg text { font: 12px system-ui, sans-serif; fill: var(--soft); font-variant-numeric: tabular-nums }
-.grid { stroke: var(--rule) } .axis { stroke: var(--soft) }
-.before { fill: var(--before); background: var(--before) }
-.after { fill: var(--after); background: var(--after) }
-.key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin: 0 6px 0 0 }
-.legend span.entry { margin-right: 20px; white-space: nowrap }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--rule);
-  vertical-align: top }
-th { font-weight: 600 } td.n, th.n { text-align: right; white-space: nowrap }
-td div { overflow-wrap: anywhere }
-"""
 
 
 def page(figures: Figures, title: str) -> str:
     """The HTML of the report on `figures`; `title` is the name of the file that they are of."""
-    name = escape(printable(title))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Edit sequences: {name}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>Edit sequences</h1>
-<p class="soft"><code>{name}</code></p>
-{_faults(figures)}{_tiles(figures)}
-{_lines(figures)}
-{_edits(figures)}
-{_costs(figures.costs)}
-{_table(figures)}
-{_skips(figures)}
-</main>
-</body>
-</html>
-"""
+    parts = (
+        _faults(figures) + _tiles(figures),
+        _lines(figures),
+        _edits(figures),
+        _costs(figures.costs),
+        _table(figures),
+        _skips(figures),
+    )
+    return document("Edit sequences", title, "\n".join(parts))
 
 
 def _faults(figures: Figures) -> str:
@@ -79,7 +36,7 @@ def _faults(figures: Figures) -> str:
 
 
 def _tiles(figures: Figures) -> str:
-    tiles = [
+    told = [
         (f"{figures.programs:,}", "programs"),
         (f"{figures.sequences:,}", "edit sequences"),
         (f"{figures.edits.mean:.1f}", "edits a sequence, mean"),
@@ -87,9 +44,8 @@ def _tiles(figures: Figures) -> str:
         *((f"{cost.ratio:.2f} times", f"{cost.unit}, edits by program") for cost in figures.costs),
     ]
     if figures.skipped is not None:
-        tiles.append((_share(figures.skips, figures.skips + figures.programs), "of the programs skipped"))
-    cells = "".join(f'<div class="tile"><b>{value}</b>{label}</div>\n' for value, label in tiles)
-    return f'<div class="tiles">\n{cells}</div>'
+        told.append((_share(figures.skips, figures.skips + figures.programs), "of the programs skipped"))
+    return tiles(told)
 
 
 def _lines(figures: Figures) -> str:
@@ -138,10 +94,7 @@ def _section(title: str, text: str, series: Sequence[Series], chart: str) -> str
         f"mean {one.tally.mean:.1f}, median {one.tally.quantile(0.5):,}</span>"
         for one in series
     )
-    return (
-        f'<section>\n<h2>{escape(title)}</h2>\n<p class="soft">{escape(text)}</p>\n'
-        f'<p class="legend">{legend}</p>\n{chart}\n</section>'
-    )
+    return section(title, f'<p class="legend">{legend}</p>\n{chart}', text)
 
 
 def _table(figures: Figures) -> str:
@@ -156,16 +109,22 @@ def _table(figures: Figures) -> str:
             (f"{cost.unit} of a sequence's program", cost.program),
             (f"{cost.unit} of a sequence", cost.text),
         ]
-    head = "".join(f'<th class="n">{name}</th>' for name in ("mean", "median", "95 %", "most"))
-    body = "".join(
-        f'<tr><td>{escape(name)}</td><td class="n">{tally.mean:,.1f}</td>'
-        f'<td class="n">{tally.quantile(0.5):,}</td><td class="n">{tally.quantile(0.95):,}</td>'
-        f'<td class="n">{tally.most:,}</td></tr>\n'
-        for name, tally in rows
+    numbers = table(
+        ("", "mean", "median", "95 %", "most"),
+        (
+            (
+                name,
+                f"{tally.mean:,.1f}",
+                f"{tally.quantile(0.5):,}",
+                f"{tally.quantile(0.95):,}",
+                f"{tally.most:,}",
+            )
+            for name, tally in rows
+        ),
     )
-    return (
-        f"<section>\n<h2>In numbers</h2>\n<table>\n<tr><th></th>{head}</tr>\n{body}</table>\n"
-        '<p class="soft">95 %: the value that 95 in a hundred do not exceed.</p>\n</section>'
+    return section(
+        "In numbers",
+        f'{numbers}\n<p class="soft">95 %: the value that 95 in a hundred do not exceed.</p>',
     )
 
 
@@ -193,7 +152,7 @@ def _skips(figures: Figures) -> str:
             "<th>for example</th></tr>\n"
             f"{rows}</table>"
         )
-    return f"<section>\n<h2>Skipped programs</h2>\n{body}\n</section>"
+    return section("Skipped programs", body)
 
 
 def _share(part: int, whole: int) -> str:
