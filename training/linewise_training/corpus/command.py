@@ -13,6 +13,7 @@ import click
 
 from linewise.errors import LinewiseError
 from linewise_training.corpus import origins
+from linewise_training.corpus.archives import archive, archive_files
 from linewise_training.corpus.git import Repository
 from linewise_training.corpus.harvest import Harvest, Skipped
 from linewise_training.corpus.histories import MAX_COMMITS, HistoryHarvest
@@ -61,6 +62,16 @@ def chosen_origins(
         yield origins.folder(path, licence)
 
 
+def _archive_origins(writer: CorpusWriter, paths: tuple[Path, ...], licence: str | None) -> Iterator[Origin]:
+    """The origins in archives, one in memory at a time; one that cannot be read is left out, and named."""
+    for path in archive_files(paths):
+        try:
+            yield archive(path, licence)
+        except LinewiseError as error:
+            click.echo(f"An archive is left out: {error}", err=True)
+            writer.add_file(Skipped(str(path), path.name, "unreadable archive"))
+
+
 def _add_histories(
     writer: CorpusWriter,
     past: HistoryHarvest,
@@ -88,6 +99,13 @@ def _add_histories(
 )
 @click.option("--folder", "folders", type=_PATH, multiple=True, help="Take the Python files of a folder.")
 @click.option(
+    "--archive",
+    "archives",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="Take a wheel, a source distribution or a Debian package, or all of those in a folder.",
+)
+@click.option(
     "--repository",
     "repositories",
     type=_PATH,
@@ -102,7 +120,8 @@ def _add_histories(
     help="How many of a repository's newest commits to read.",
 )
 @click.option(
-    "--licence", help="SPDX licence of folders, repositories and instructions that do not say theirs."
+    "--licence",
+    help="SPDX licence of folders, archives, repositories and instructions that do not say theirs.",
 )
 @click.option("--tests", is_flag=True, help="Take test files, too.")
 @click.option("--mbpp", type=_FILE, help="MBPP in JSONL: pairs of problems 601 to 974.")
@@ -125,6 +144,7 @@ def corpus_command(
     names: tuple[str, ...],
     pythons: tuple[str, ...],
     folders: tuple[Path, ...],
+    archives: tuple[Path, ...],
     repositories: tuple[Path, ...],
     commits: int,
     licence: str | None,
@@ -162,7 +182,8 @@ def corpus_command(
             named = chosen_origins(
                 pythons, stdlib=stdlib, packages=packages, names=names, folders=folders, licence=licence
             )
-            for origin in chain(named, (origin for _, origin in heads)):
+            unpacked = _archive_origins(writer, archives, licence)
+            for origin in chain(named, unpacked, (origin for _, origin in heads)):
                 for file in harvest.walk(origin):
                     if writer.full:
                         break

@@ -64,7 +64,7 @@ class Harvest:
         """Read the files of `origin` one after the other."""
         near = LicenceFiles(origin.tree)
         for path in origin.files:
-            licence = near.above(path) or origin.licence
+            licence = near.above(path) or origin.licences.get(path, origin.licence)
             yield self._judge(origin, path, licence)
 
     def _judge(self, origin: Origin, path: str, licence: str | None) -> SourceFile | Skipped:

@@ -7,10 +7,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.message import Message
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from linewise.errors import LinewiseError
 from linewise_training.corpus import licences
@@ -31,13 +33,17 @@ print(json.dumps([platform.python_version(), paths["stdlib"], paths["purelib"], 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One body of code. `files` are paths in `tree`; `licence` is None where it is not known."""
+    """One body of code. `files` are paths in `tree`; `licence` is None where it is not known.
+
+    `licences` has those files whose licence is known one by one; None there is one that is not known.
+    """
 
     name: str
     version: str
     licence: str | None
     tree: Tree
     files: tuple[str, ...]
+    licences: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,27 +167,34 @@ class LicenceFiles:
 
 
 def _package_licence(distribution: metadata.Distribution) -> str | None:
-    """Licence of an installed package: the expression, the classifiers, the free-form field, the file."""
-    fields = distribution.metadata
-    expression = fields.get_all("License-Expression") or [""]
-    if expression[0]:
-        return str(expression[0])
-    classifiers = [str(c) for c in fields.get_all("Classifier") or [] if c.startswith("License ::")]
-    field = str((fields.get_all("License") or [""])[0]).strip()
-    stated = licences.from_name(field) or licences.from_classifiers(classifiers)
-    # Some packages put the whole text into the field, others nothing that says which licence it is. Where
-    # a licence is named that is not known to be permissive, the text must not be asked for a better answer.
-    names_one = "\n" not in field and field.lower() not in ("", "unknown", "dual license")
-    if stated is None and (names_one or licences.names_a_licence(classifiers)):
-        return None
-    if stated not in (None, licences.UNSPECIFIED_BSD):
-        return stated
-    texts = [
-        licences.from_text(text)
+    """Licence of an installed package."""
+    texts = (
+        text
         for path in distribution.files or ()
         if ".dist-info" in path.parts[0] and LICENCE_FILE.fullmatch(path.name)
         for text in [distribution.read_text("/".join(path.parts[1:]))]
         if text
-    ]
-    known = sorted({text for text in texts if text})
+    )
+    return stated_licence(cast(Message, distribution.metadata), texts)
+
+
+def stated_licence(fields: Message, texts: Iterable[str]) -> str | None:
+    """Licence in a package's core metadata: the expression, the classifiers, the free-form field, or `texts`.
+
+    `texts` are those of the package's licence files, read only where the metadata leaves it open.
+    """
+    expression = fields.get_all("License-Expression") or [""]
+    if expression[0]:
+        return str(expression[0])
+    classifiers = [str(c) for c in fields.get_all("Classifier") or [] if c.startswith("License ::")]
+    free = str((fields.get_all("License") or [""])[0]).strip()
+    stated = licences.from_name(free) or licences.from_classifiers(classifiers)
+    # Some packages put the whole text into the field, others nothing that says which licence it is. Where
+    # a licence is named that is not known to be permissive, the text must not be asked for a better answer.
+    names_one = "\n" not in free and free.lower() not in ("", "unknown", "dual license")
+    if stated is None and (names_one or licences.names_a_licence(classifiers)):
+        return None
+    if stated not in (None, licences.UNSPECIFIED_BSD):
+        return stated
+    known = sorted({found for text in texts if (found := licences.from_text(text))})
     return " AND ".join(known) or stated

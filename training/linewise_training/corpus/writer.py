@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TextIO
 
-from linewise_training.corpus.harvest import Skipped, SourceFile, parsed
+from linewise_training.corpus.harvest import Skipped, SourceFile, is_test, parsed
 from linewise_training.corpus.histories import History
 from linewise_training.corpus.near import NearDuplicates
 from linewise_training.corpus.overlap import Decontaminator
@@ -67,8 +67,9 @@ class CorpusWriter:
         _write(self._files, file)
         self._count("files", file.origin, file.licence)
         self.characters += len(file.text)
-        for pair in function_pairs(file, tree):
-            self.add_pair(pair)
+        if not is_test(file.path):
+            for pair in function_pairs(file, tree):
+                self.add_pair(pair)
 
     def add_pair(self, pair: Pair | str | None) -> None:
         """Write a pair, or count why not; a text is the reason why there is none."""
