@@ -13,14 +13,15 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from linewise.engines import llama_library
 from linewise.engines.cache_slot import CacheSlot
 from linewise.engines.cores import Threads, default_threads
+from linewise.engines.generation import Choices, Ending, Plan
 from linewise.engines.gguf_file import read_gguf, require_language_model
+from linewise.engines.llama_batch import DEFAULT_LANES, LlamaBatch
 from linewise.engines.llama_library import api
 from linewise.engines.protocol import CancelSignal, FimTokens, ModelInfo, Request, Segment, Token
 from linewise.engines.sampling import Sampler
@@ -34,8 +35,6 @@ DEFAULT_CONTEXT_LENGTH = 8192
 _CACHED_TOKENS = 1 << 18
 _WAIT_SECONDS = 0.02
 
-Ending = Literal["end of sequence", "stop token", "token limit", "context full", "cancelled", "failed"]
-
 
 @dataclass(frozen=True, slots=True)
 class CallStatistics:
@@ -47,16 +46,6 @@ class CallStatistics:
     first_token_seconds: float | None
     total_seconds: float
     ended: Ending
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A request in token ids: `healed` is what must be spelled first, `stops` what generation ends before."""
-
-    prompt: tuple[int, ...]
-    healed: bytes
-    stops: frozenset[int]
-    max_tokens: int
 
 
 class LlamaCppEngine:
@@ -82,7 +71,8 @@ class LlamaCppEngine:
             self._vocabulary = llama_library.read_vocabulary(model)
             fim = llama_library.read_fim_tokens(model, self._vocabulary)
             size = len(self._vocabulary.pieces)
-            self._slot = CacheSlot(model, size, tokens=limit, threads=_threads(threads))
+            self._threads = _threads(threads)
+            self._slot = CacheSlot(model, size, tokens=limit, threads=self._threads)
         except BaseException:
             api.llama_model_free(model)
             raise
@@ -90,14 +80,14 @@ class LlamaCppEngine:
         self._free = weakref.finalize(self, _free, self._slot, model)
         self._free.atexit = False
         self._model = model
-        self._spelling = SpellingIndex(self._vocabulary)
-        self._unused = np.array(sorted(self._vocabulary.unused), dtype=np.intp)
         self._turn = threading.Lock()
         self._tokenizing = threading.Lock()
         self._tokenized: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._tokenized_size = 0
         self.last_call: CallStatistics | None = None
         self._info = _model_info(path, model, limit, summary.size_bytes, fim)
+        unused = np.array(sorted(self._vocabulary.unused), dtype=np.intp)
+        self._choices = Choices(self._info.name, self._vocabulary, SpellingIndex(self._vocabulary), unused)
 
     @property
     def info(self) -> ModelInfo:
@@ -129,6 +119,31 @@ class LlamaCppEngine:
         """
         self._require_open()
         sampler = Sampler(request.sampling)
+        return self._generate(self._plan(request), sampler, cancel)
+
+    def batch(self, lanes: int = DEFAULT_LANES, context_length: int | None = None) -> LlamaBatch:
+        """A context of its own for up to `lanes` generations at once, each of up to `context_length` tokens.
+
+        The default length is the engine's. Close it before the engine. Raises EngineError where memory is
+        short, or for a length or a number of lanes that cannot be had.
+        """
+        self._require_open()
+        limit = context_length or self._info.context_length
+        if not 1 <= limit <= self._info.context_length:
+            raise EngineError(
+                f"The context length {limit} cannot be had: the engine has {self._info.context_length}."
+            )
+        return LlamaBatch(
+            self._model, self._choices, self._plan, lanes=lanes, limit=limit, threads=self._threads
+        )
+
+    def close(self) -> None:
+        """Free the model's memory. A generation in progress, in any thread, ends with EngineError."""
+        with self._tokenizing:
+            self._free()
+
+    def _plan(self, request: Request) -> Plan:
+        """`request` in token ids. Raises EngineError when it cannot be done."""
         prompt = self.tokenize(request.prompt)
         stops = frozenset(self._special(text) for text in request.stop)
         if not prompt:
@@ -145,14 +160,9 @@ class LlamaCppEngine:
             raise EngineError(
                 f"No token can spell the lone surrogate in {request.healed!r}: do not heal it."
             ) from None
-        return self._generate(_Plan(prompt, healed, stops, request.sampling.max_tokens), sampler, cancel)
+        return Plan(prompt, healed, stops, request.sampling.max_tokens)
 
-    def close(self) -> None:
-        """Free the model's memory. A generation in progress, in any thread, ends with EngineError."""
-        with self._tokenizing:
-            self._free()
-
-    def _generate(self, plan: _Plan, sampler: Sampler, cancel: CancelSignal | None) -> Iterator[Token]:
+    def _generate(self, plan: Plan, sampler: Sampler, cancel: CancelSignal | None) -> Iterator[Token]:
         if not self._take_turn(cancel):
             return
         began = time.perf_counter()
@@ -173,8 +183,8 @@ class LlamaCppEngine:
                 if logits is None or (cancel is not None and cancel.is_set()):
                     statistics = replace(statistics, ended="cancelled")
                     return
-                logits[self._unused] = -np.inf
-                chosen, logprob = sampler.choose(logits, self._allowed(healed) if healed else None)
+                logits[self._choices.unused] = -np.inf
+                chosen, logprob = sampler.choose(logits, self._choices.allowed(healed) if healed else None)
                 if chosen in plan.stops or chosen in self._vocabulary.ends:
                     ended = "stop token" if chosen in plan.stops else "end of sequence"
                     break
@@ -206,15 +216,6 @@ class LlamaCppEngine:
             if cancel is not None and cancel.is_set():
                 return False
         return True
-
-    def _allowed(self, healed: bytes) -> np.typing.NDArray[np.intp]:
-        allowed = self._spelling.allowed(healed)
-        if not allowed.size:
-            text = healed.decode("utf-8", "replace")
-            raise EngineError(
-                f"No token of {self._info.name} begins {text!r}: complete this line without healing."
-            )
-        return allowed
 
     def _require_open(self) -> None:
         if not self._free.alive:

@@ -103,9 +103,10 @@ def load_model(path: Path) -> int:
     return int(model)
 
 
-def open_context(model: int, *, tokens: int, chunk: int, threads: Threads) -> int:
+def open_context(model: int, *, tokens: int, chunk: int, threads: Threads, sequences: int = 1) -> int:
     """Handle of a context for `tokens` tokens, read in chunks of at most `chunk`.
 
+    The tokens are shared out evenly among `sequences`, each of which has a stream of its own in the cache.
     Raises EngineError when there is not enough memory.
     """
     log = _log()
@@ -114,6 +115,7 @@ def open_context(model: int, *, tokens: int, chunk: int, threads: Threads) -> in
     parameters.n_ctx = tokens
     parameters.n_batch = parameters.n_ubatch = chunk
     parameters.n_threads, parameters.n_threads_batch = threads.generating, threads.reading
+    parameters.n_seq_max, parameters.kv_unified = sequences, False
     context = api.llama_init_from_model(model, parameters)
     if not context:
         reason = log.take_errors() or "it gave no reason"

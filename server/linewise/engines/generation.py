@@ -1,0 +1,141 @@
+"""One whole generation: what was asked in token ids, its tokens as they are chosen, and what came of it.
+
+Several of these can run side by side, each with a sampler of its own, so that what one draws never depends
+on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from linewise.engines.protocol import Sampling, Token
+from linewise.engines.sampling import Logits, Sampler
+from linewise.engines.token_text import TokenText
+from linewise.engines.vocabulary import SpellingIndex, Vocabulary
+from linewise.errors import EngineError
+
+Ending: TypeAlias = Literal[
+    "end of sequence", "stop token", "stop text", "token limit", "context full", "cancelled", "failed"
+]
+Finished: TypeAlias = Callable[[str], bool]
+"""Whether the text generated so far is all that is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request in token ids: `healed` is what must be spelled first, `stops` what generation ends before."""
+
+    prompt: tuple[int, ...]
+    healed: bytes
+    stops: frozenset[int]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A finished generation. `prompt_tokens` counts what was read, whether or not others shared it.
+
+    `end_logprob` is the log-probability of the token that ended it, None where none did.
+    """
+
+    tokens: tuple[Token, ...]
+    prompt_tokens: int
+    ended: Ending
+    end_logprob: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The generated text, special tokens as their literal text."""
+        return "".join(token.text for token in self.tokens)
+
+    @property
+    def logprob(self) -> float:
+        """Natural logarithm of the probability of all generated tokens under the model, the end included."""
+        return sum(token.logprob for token in self.tokens) + (self.end_logprob or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What every generation of a model needs of its vocabulary."""
+
+    name: str
+    vocabulary: Vocabulary
+    spelling: SpellingIndex
+    unused: NDArray[np.intp]
+
+    def allowed(self, healed: bytes) -> NDArray[np.intp]:
+        """Ids of the tokens that may come next. Raises EngineError where none can spell `healed`."""
+        allowed = self.spelling.allowed(healed)
+        if not allowed.size:
+            text = healed.decode("utf-8", "replace")
+            raise EngineError(f"No token of {self.name} begins {text!r}: complete this line without healing.")
+        return allowed
+
+
+class Lane:
+    """One generation in progress: give it the logits after its last token, and read what it chooses."""
+
+    def __init__(
+        self, plan: Plan, sampling: Sampling, choices: Choices, limit: int, finished: Finished | None
+    ) -> None:
+        """`limit` is the context's length in tokens."""
+        self._plan = plan
+        self._sampler = Sampler(sampling)
+        self._choices = choices
+        self._finished = finished
+        # The last token that the context has no room for need not be read, so there is always room for one.
+        self._budget = min(plan.max_tokens, limit - len(plan.prompt) + 1)
+        self._healed = plan.healed
+        self._text = TokenText(choices.vocabulary)
+        self._so_far = ""
+        self._tokens: list[Token] = []
+        self._count = 0
+        self._end_logprob: float | None = None
+        self.ended: Ending | None = None
+        self._check_budget()
+
+    @property
+    def position(self) -> int:
+        """Where the token that was chosen last stands, counted from the prompt's first."""
+        return len(self._plan.prompt) + self._count - 1
+
+    def choose(self, logits: Logits) -> int:
+        """The next token's id. Where generation ends instead, `ended` says why, and the id means nothing.
+
+        `logits` may be written to. Raises EngineError when they are not numbers, or none may be chosen.
+        """
+        vocabulary = self._choices.vocabulary
+        logits[self._choices.unused] = -np.inf
+        allowed = self._choices.allowed(self._healed) if self._healed else None
+        chosen, logprob = self._sampler.choose(logits, allowed)
+        if chosen in self._plan.stops or chosen in vocabulary.ends:
+            self._end_logprob = logprob
+            self.ended = "stop token" if chosen in self._plan.stops else "end of sequence"
+            return chosen
+        self._healed = self._healed[len(vocabulary.pieces[chosen]) :]
+        self._count += 1
+        for token in self._text.push(chosen, logprob):
+            self._tokens.append(token)
+            self._so_far += token.text
+        if self._finished is not None and self._finished(self._so_far):
+            self.ended = "stop text"
+        else:
+            self._check_budget()
+        return chosen
+
+    def generation(self) -> Generation:
+        """What was generated. Only once `ended` is set."""
+        if self.ended is None:
+            raise EngineError("A generation was asked for before it ended: wait until it has.")
+        return Generation(
+            (*self._tokens, *self._text.finish()), len(self._plan.prompt), self.ended, self._end_logprob
+        )
+
+    def _check_budget(self) -> None:
+        if self._count >= self._budget:
+            self.ended = "token limit" if self._budget == self._plan.max_tokens else "context full"
