@@ -7,12 +7,13 @@ FILE is JSONL, gzipped or not, of {"program"} or MBPP's {"prompt", "canonical_so
 files those of 100 to 400 lines are taken. The reference is a checkout of github.com/upiterbarg/lintseq, run
 unchanged in a process of its own; it needs numpy and torch.
 
-Both sides see the same programs and draw the same lines, each as likely as another (the reference can prefer
-indented ones; the paper does not), but no comments and no lines inside global constants. Programs that do not
-parse are left out, and so, unless --faulty, are those with problems of their own (often W0311, indentation
-that is not four spaces): the reference deletes the lines of such problems in its first step, where we expect
-them, so the two do not do the same work. Seconds are processor time of one process, imports left out.
-Prints one JSON object. `difference` is in edits a program, ours less theirs.
+Both sides see the same programs, draw from all lines alike (the reference can prefer indented ones; the paper
+does not), and are given the same random numbers for their first sequence of each program. `identical` is the
+share of those that agree in every state; the blank lines at both ends, which the reference cuts off, aside.
+Programs that do not parse are left out, and so, unless --faulty, are those with problems of their own (often
+W0311, indentation that is not four spaces): the reference deletes the lines of such problems in its first
+step, where we expect them, so the two do not do the same work. Seconds are processor time of one process,
+imports left out. Prints one JSON object. `difference` is in edits a program, all of ours less theirs.
 """
 
 from __future__ import annotations
@@ -21,45 +22,50 @@ import gzip
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 from pathlib import Path
 from statistics import mean, stdev
 
 import click
 
+from linewise.edits import apply_edit, join_lines
 from linewise.verify import CRASH, SYNTAX_CODES, PylintVerifier
 from linewise_training.lintseq import Plan, Program, Sampled, Written, sample_in_processes, sample_sequences
 
 # Runs in the reference's process: programs in, sequences' numbers of edits and the seconds out.
 REFERENCE = """
-import json, os, sys, tempfile, time
+import json, os, random, sys, tempfile, time
+import numpy
 checkout, = sys.argv[1:]
 sys.path[:0] = [os.path.join(checkout, "src"), os.path.join(checkout, "src", "data_gen")]
 if sys.version_info < (3, 12):
     # It asks for a file that closing deletes, as every temporary file of an older Python is.
     plain = tempfile.NamedTemporaryFile
     tempfile.NamedTemporaryFile = lambda *a, delete_on_close=True, **k: plain(*a, **k)
-from lintseq import lintseq_backward_sampling_pythonic, inflate_edit_path, set_seed_everywhere
-set_seed_everywhere(1)
+from lintseq import lintseq_backward_sampling_pythonic, inflate_edit_path
 told = sys.stdout
 programs = json.load(sys.stdin)
-edits, began = [], time.process_time()
-for program in programs:
+sequences, began = [], time.process_time()
+for index, program in enumerate(programs):
+    ours = random.Random(f"0/{index}/0")
+    numpy.random.choice = lambda lines, size, p, replace: numpy.array(
+        [ours.choice([line for line, chance in zip(lines, p) if chance])]
+    )
     try:
         found = lintseq_backward_sampling_pythonic(
             program, children_per_round=1, top_k=1, max_population_size=1, max_depth=512,
-            indent_bias_sampling_factor=None, ignore_imports=False, ignore_comments=True,
-            ignore_global_defs=True, verbose=False, ignore_init_errors=False,
+            indent_bias_sampling_factor=None, ignore_imports=False, ignore_comments=False,
+            ignore_global_defs=False, verbose=False, ignore_init_errors=False,
         )
     except Exception:
         found = None
-    # A last state of blank lines gives an edit without text, which is none.
-    edits.append(found and sum(map(bool, inflate_edit_path(program, found[0][0])[1])))
-print(json.dumps({"edits": edits, "seconds": time.process_time() - began}), file=told)
+    sequences.append(found and inflate_edit_path(program, found[0][0])[0])
+print(json.dumps({"sequences": sequences, "seconds": time.process_time() - began}), file=told)
 """
 
 
@@ -108,6 +114,19 @@ def figures(edits: list[int], seconds: float) -> dict[str, float]:
     }
 
 
+def states(result: Sampled) -> Iterator[str]:
+    """The texts that a sequence leads through."""
+    lines: tuple[str, ...] = ()
+    for edit in result.edits:
+        lines = apply_edit(lines, edit)
+        yield join_lines(lines)
+
+
+def trimmed(texts: Iterable[str]) -> list[str]:
+    """The texts without blank lines at their ends, the empty one and repeats left out."""
+    return [text for text, _ in groupby(re.sub(r"^(\s*\n)+|\s+$", "", text) for text in texts) if text]
+
+
 @click.command()
 @click.option("--programs", type=click.Path(path_type=Path, exists=True))
 @click.option("--folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -130,7 +149,7 @@ def main(
         raise click.UsageError("give --programs FILE or --folder DIR")
     found = read_programs(programs) if programs else read_folder(folder) if folder else iter(())
     sources = list(islice(usable(found, faulty), limit))
-    plan = Plan(samples, 0, ignore_comments=True, ignore_globals=True)
+    plan = Plan(samples, 0)
     numbered = [Program(at, source) for at, source in enumerate(sources)]
 
     began = time.process_time()
@@ -154,11 +173,14 @@ def main(
         if run.returncode:
             raise click.ClickException(f"the reference failed:\n{run.stderr}")
         answer = json.loads(run.stdout.splitlines()[-1])
-        theirs = figures([edits for edits in answer["edits"] if edits is not None], answer["seconds"])
+        sequences = [sequence and trimmed(sequence) for sequence in answer["sequences"]]
+        theirs = figures([len(sequence) for sequence in sequences if sequence], answer["seconds"])
         rate = "sequences_per_second_per_core"
         told |= {"reference": theirs, "times_as_fast": round(ours[rate] / theirs[rate], 1)}
-        pairs = [(mean(by_program[at]), edits) for at, edits in enumerate(answer["edits"]) if edits]
-        less = [mine - edits for mine, edits in pairs]
+        first = {result.index: trimmed(states(result)) for result in results if result.sample == 0}
+        same = [first[at] == sequence for at, sequence in enumerate(sequences) if sequence]
+        told |= {"identical": round(mean(map(float, same)), 4)}
+        less = [mean(by_program[at]) - len(sequence) for at, sequence in enumerate(sequences) if sequence]
         error = stdev(less) / len(less) ** 0.5 if len(less) > 1 else 0.0
         told |= {"difference": round(mean(less), 3), "standard_error": round(error, 3)}
     if workers > 1:

@@ -43,7 +43,8 @@ def sampled(source, plan, verifier=None):
 def test_imports_comments_and_constants_are_told_by_their_syntax():
     assert ignored() == set()
     assert ignored(ignore_imports=True) == {1, 2, 3, 4, 5}
-    assert ignored(ignore_comments=True) == {0, 9, 18}
+    # Blank lines count as comments, as in the paper's code.
+    assert ignored(ignore_comments=True) == {0, 6, 9, 12, 13, 18, 21}
     assert ignored(ignore_globals=True) == {8, 9, 10, 11}
 
 
@@ -80,6 +81,32 @@ def test_randseq_resolves_to_any_text_by_insertions_only(lines, seed):
             continue
         assert resolve(EditSequence(result.edits)) == tuple(lines)
         assert all(hunk.added and not hunk.removed for edit in result.edits for hunk in edit.hunks)
+
+
+def written(source, plan):
+    """The ways in which a source comes about, each a tuple of what its edits add."""
+    return {
+        tuple(tuple(line for hunk in edit.hunks for line in hunk.added) for edit in result.edits)
+        for result in sampled(source, plan)
+    }
+
+
+@pytest.mark.parametrize("method", ["lintseq", "randseq"])
+def test_blank_lines_are_drawn_alone_or_go_with_the_next_line(method):
+    source = "aa\n\nbb"
+    together = written(source, Plan(100, 0, method, blank_lines="with-next"))
+    assert together == {(("aa",), ("", "bb")), (("", "bb"), ("aa",))}
+    alone = written(source, Plan(100, 0, method))
+    assert (("aa",), ("bb",), ("",)) in alone
+    # Nothing is written by an edit that adds blank lines at an end alone: they come with the edit before.
+    assert (("aa", ""), ("bb",)) in alone
+    assert not any(edit == ("",) for way in alone for edit in (way[0], way[-1]) if way[-1] != ("",))
+
+
+@pytest.mark.parametrize("blank_lines", ["alone", "with-next"])
+def test_blank_lines_at_the_ends_are_no_edits(blank_lines):
+    ways = written("\naa\n\n", Plan(100, 0, blank_lines=blank_lines))
+    assert ways == {(("", "aa", "", ""),)}
 
 
 def test_randseq_draws_the_size_of_each_set_evenly():

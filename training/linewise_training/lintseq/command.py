@@ -20,7 +20,7 @@ from linewise.verify.syntax import LANGUAGES
 from linewise_training.lintseq.driver import Program
 from linewise_training.lintseq.on_ray import require_ray, sample_on_ray
 from linewise_training.lintseq.output import Counts, Output, files_of
-from linewise_training.lintseq.plan import PYTHON, Plan
+from linewise_training.lintseq.plan import BLANK_LINES, PYTHON, Plan
 from linewise_training.lintseq.pool import sample_in_processes
 from linewise_training.lintseq.progress import Progress
 from linewise_training.lintseq.records import Record, Unreadable, extent, file_identity, read_records
@@ -65,8 +65,15 @@ _BACKENDS = {"local": sample_in_processes, "ray": sample_on_ray}
 )
 @click.option("--repeats", type=click.Choice(["keep", "drop"]), default="keep", show_default=True)
 @click.option("--ignore-imports", is_flag=True, help="Do not draw lines of import statements.")
-@click.option("--ignore-comments", is_flag=True, help="Do not draw lines that are comments.")
+@click.option("--ignore-comments", is_flag=True, help="Do not draw lines that are comments or blank.")
 @click.option("--ignore-globals", is_flag=True, help="Do not draw lines inside a global constant's value.")
+@click.option(
+    "--blank-lines",
+    type=click.Choice(BLANK_LINES),
+    default="alone",
+    show_default=True,
+    help="alone: drawn like others, as in the paper; with-next: each goes with the line it leads to.",
+)
 @click.option("--max-lines", type=click.IntRange(min=1), default=1000, show_default=True)
 @click.option(
     "--timeout",
@@ -96,6 +103,7 @@ def lintseq_command(
     ignore_imports: bool,
     ignore_comments: bool,
     ignore_globals: bool,
+    blank_lines: str,
     max_lines: int,
     timeout: float,
     limit: int | None,
@@ -113,7 +121,15 @@ def lintseq_command(
     if language != PYTHON:
         linter = _grammar_check(language, linter, ignore_imports or ignore_comments or ignore_globals)
     plan = Plan(
-        samples, seed, method, repeats == "drop", ignore_imports, ignore_comments, ignore_globals, language
+        samples,
+        seed,
+        method,
+        repeats == "drop",
+        ignore_imports,
+        ignore_comments,
+        ignore_globals,
+        language,
+        blank_lines,
     )
     settings = {
         "input": str(source.resolve()),

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from linewise.edits import Lines
 from linewise_training.lintseq.braces import bracketed_blocks
 from linewise_training.lintseq.errors import UnusableProgramError
-from linewise_training.lintseq.sampler import Walk, random_walk, walk
+from linewise_training.lintseq.sampler import Blocks, Walk, indented_blocks, random_walk, walk
 
 PYTHON = "python"
+# What `Plan.blank_lines` may be.
+BLANK_LINES = ("alone", "with-next")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,9 @@ class Plan:
 
     `method` is "lintseq", or "randseq" for the paper's ablation (section 3.4), which asks no verifier. Lines
     that are ignored are not drawn: they go with a block or a fault, or all together at the end of a walk.
-    In another `language` than Python blocks are told by brackets, and no lines can be ignored.
+    Blank lines count as comments. In another `language` than Python blocks are told by brackets, and no lines
+    can be ignored. `blank_lines` is "alone" where a blank line is drawn like another, "with-next" where it
+    goes with the line that it leads to; a line of a single character then counts as indented as it is.
     """
 
     samples: int
@@ -34,6 +38,7 @@ class Plan:
     ignore_comments: bool = False
     ignore_globals: bool = False
     language: str = PYTHON
+    blank_lines: str = "alone"
 
     def begin(self, lines: Lines, index: int, sample: int) -> Walk:
         """The walk for the `sample`-th sequence of program `index`.
@@ -43,11 +48,13 @@ class Plan:
         # A string seeds by its hash in SHA-512: the same on every machine, and near seeds are unrelated.
         rng = random.Random(f"{self.seed}/{index}/{sample}")
         ignored = self.ignored(lines)
+        blanks_lead = self.blank_lines == "with-next"
         if self.method == "randseq":
-            return random_walk(lines, rng, ignored)
+            return random_walk(lines, rng, ignored, blanks_lead=blanks_lead)
+        blocks_of: Blocks = functools.partial(indented_blocks, shortest=1 if blanks_lead else 2)
         if self.language != PYTHON:
-            return walk(lines, rng, ignored, functools.partial(bracketed_blocks, language=self.language))
-        return walk(lines, rng, ignored)
+            blocks_of = functools.partial(bracketed_blocks, language=self.language)
+        return walk(lines, rng, ignored, blocks_of=blocks_of, blanks_lead=blanks_lead)
 
     def ignored(self, lines: Lines) -> frozenset[int]:
         """The 0-based numbers of the lines that are not drawn."""
@@ -63,6 +70,7 @@ class Plan:
                 found.update(_global_lines(tree))
             if self.ignore_comments:
                 found.update(_comment_lines(source))
+                found.update(at for at, line in enumerate(lines) if not line.strip())
         except (SyntaxError, ValueError, RecursionError, tokenize.TokenError) as error:
             raise UnusableProgramError(f"what lines to ignore cannot be told: {error}") from error
         return frozenset(found)

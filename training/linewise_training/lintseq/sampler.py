@@ -1,13 +1,18 @@
 """LintSeq's backward walk over one program, as a generator that yields the states it wants linted.
 
-From the LintSeq paper (Piterbarg et al., 2024, section 3): delete a line chosen uniformly at random, and the
+From the LintSeq paper (Piterbarg et al., 2024, section 2): delete a line chosen uniformly at random, and the
 indented block under it if it opens one; lint; delete every line that the new errors name, with its block;
 repeat until the state is clean; go on from there until nothing is left. Read backward, the clean states are
 a way to write the program so that no step brings an error. Errors that the program itself has are expected.
 
-Two points the paper leaves open. Blank lines are not drawn: each goes with the line that it leads to, since
-an edit that writes a blank line says nothing. Where a syntax error's message names the header whose block is
-missing, that header is the line at fault (the paper's code does the same).
+What the paper leaves open is as in its code:
+
+- Every line is drawn, blank ones too. With `blanks_lead` (ours) blank lines are not drawn: each goes with the
+  line that it leads to, since an edit that writes a blank line says nothing.
+- A blank line, and a line of a single character, counts as indented like the line above it.
+- Where a syntax error's message names the header whose block is missing, that header is the line at fault.
+- An edit that would only write blank lines at the beginning or the end of the file is none (the code compares
+  texts without them): they come with the edit before it.
 """
 
 from __future__ import annotations
@@ -30,12 +35,18 @@ Blocks: TypeAlias = Callable[[Lines], Sequence[range]]
 
 
 def walk(
-    lines: Lines, rng: random.Random, ignored: frozenset[int] = frozenset(), blocks_of: Blocks | None = None
+    lines: Lines,
+    rng: random.Random,
+    ignored: frozenset[int] = frozenset(),
+    *,
+    blocks_of: Blocks,
+    blanks_lead: bool = False,
 ) -> Walk:
     """Yield states to be linted, take their problems, return the clean states from empty to whole.
 
-    `ignored` lines are not drawn; `blocks_of` tells the blocks, by indentation where it is left out. Raises
-    UnusableProgramError when the program itself has a syntax error, or when the verifier fails on a state.
+    `ignored` lines are not drawn; `blocks_of` tells what goes with a line; with `blanks_lead` the blank lines
+    that lead to it go, too. Raises UnusableProgramError when the program itself has a syntax error, or when
+    the verifier fails on a state.
     """
     whole = tuple(range(len(lines)))
     own = yield whole
@@ -46,13 +57,13 @@ def walk(
             )
     _check(own)
     expected = Counter(_key(problem, whole) for problem in own)
-    blocks = (blocks_of or indented_blocks)(lines)
-    leads = leading_blanks(lines)
+    blocks = blocks_of(lines)
+    leads = leading_blanks(lines) if blanks_lead else ((),) * len(lines)
 
     state = whole
     clean = [whole]
     while state:
-        drawn = [line for line in state if line not in ignored and lines[line].strip()]
+        drawn = [line for line in state if _drawn(line, lines, ignored, blanks_lead)]
         if not drawn:
             clean.append(())
             break
@@ -67,16 +78,22 @@ def walk(
             _check(problems)
             faulty = [_line_at_fault(p, state) for p in _unexpected(problems, state, expected)]
         clean.append(state)
-    return tuple(reversed(clean))
+    return _written(lines, clean)
 
 
-def random_walk(lines: Lines, rng: random.Random, ignored: frozenset[int] = frozenset()) -> Walk:
+def random_walk(
+    lines: Lines,
+    rng: random.Random,
+    ignored: frozenset[int] = frozenset(),
+    *,
+    blanks_lead: bool = False,
+) -> Walk:
     """RandSeq, the paper's ablation (section 3.4): the same walk with random sets of lines, and no verifier.
 
     As in the paper's code, a set's size is drawn uniformly from one to all but one of the lines left.
     """
-    leads = leading_blanks(lines)
-    drawn = [line for line in range(len(lines)) if line not in ignored and lines[line].strip()]
+    leads = leading_blanks(lines) if blanks_lead else ((),) * len(lines)
+    drawn = [line for line in range(len(lines)) if _drawn(line, lines, ignored, blanks_lead)]
     kept = set(range(len(lines)))
     clean = [tuple(range(len(lines)))]
     while drawn:
@@ -86,8 +103,33 @@ def random_walk(lines: Lines, rng: random.Random, ignored: frozenset[int] = froz
         clean.append(tuple(sorted(kept)))
     if clean[-1]:
         clean.append(())
-    return tuple(reversed(clean))
+    return _written(lines, clean)
     yield ()  # Nothing is asked; this makes it a generator, as every walk is.
+
+
+def _drawn(line: int, lines: Lines, ignored: frozenset[int], blanks_lead: bool) -> bool:
+    return line not in ignored and not (blanks_lead and not lines[line].strip())
+
+
+def _written(lines: Lines, states: Sequence[State]) -> tuple[State, ...]:
+    """The states from whole to empty, in the order of writing and without those that no edit leads to."""
+    kept = [states[-1]]
+    for state in reversed(states[:-1]):
+        if _trimmed(lines, state) != _trimmed(lines, kept[-1]):
+            kept.append(state)
+        elif kept[-1]:
+            kept[-1] = state
+    return tuple(kept)
+
+
+def _trimmed(lines: Lines, state: State) -> State:
+    """The state without the blank lines at its beginning and end."""
+    first, end = 0, len(state)
+    while first < end and not lines[state[first]].strip():
+        first += 1
+    while first < end and not lines[state[end - 1]].strip():
+        end -= 1
+    return state[first:end]
 
 
 def _check(problems: Sequence[Problem]) -> None:
@@ -121,23 +163,23 @@ def insertions(lines: Lines, before: State, after: State) -> Edit:
     return Edit(tuple(hunks))
 
 
-def indented_blocks(lines: Sequence[str]) -> tuple[range, ...]:
+def indented_blocks(lines: Sequence[str], shortest: int = 2) -> tuple[range, ...]:
     """For each line the lines of the block that it opens: those below it that are indented deeper.
 
-    A blank line counts as indented like the line above it.
+    A line of fewer than `shortest` characters after its indentation (with 1 a blank one, with 2 a closing
+    bracket, too) counts as indented like the line above it. A tab counts as one character, as in the paper's
+    code: what may stand in one block cannot mix tabs and spaces.
     """
     indents: list[int] = []
     for line in lines:
-        if line.strip():
-            indents.append(len(line.expandtabs(8)) - len(line.expandtabs(8).lstrip()))
-        else:
-            indents.append(indents[-1] if indents else 0)
+        text = line.lstrip()
+        above = indents[-1] if indents else 0
+        indents.append(len(line) - len(text) if len(text) >= shortest else above)
     blocks = []
     for at, indent in enumerate(indents):
         end = at + 1
-        if lines[at].strip():
-            while end < len(lines) and indents[end] > indent:
-                end += 1
+        while end < len(lines) and indents[end] > indent:
+            end += 1
         blocks.append(range(at + 1, end))
     return tuple(blocks)
 
