@@ -127,19 +127,22 @@ def free_names(source: str) -> frozenset[str] | None:
 
 
 def module_imports(tree: ast.Module, allowed: frozenset[str]) -> dict[str, str]:
-    """Import statement for each name that a module imports at its top from one of the `allowed` packages."""
+    """Import statement for each name that a module imports at its top from one of the `allowed` packages.
+
+    What is private there (a name that begins with an underscore) is left out: it is gone in other versions.
+    """
     found: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                if alias.name.split(".")[0] in allowed:
+                if alias.name.split(".")[0] in allowed and "._" not in alias.name:
                     bound = alias.asname or alias.name.split(".")[0]
                     found[bound] = ast.unparse(ast.Import([alias]))
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            if node.module.split(".")[0] not in allowed or node.module == "__future__":
+            if node.module.split(".")[0] not in allowed or "._" in node.module:
                 continue
             for alias in node.names:
-                if alias.name != "*":
+                if alias.name != "*" and not alias.name.startswith("_"):
                     found[alias.asname or alias.name] = ast.unparse(ast.ImportFrom(node.module, [alias], 0))
     return found
 

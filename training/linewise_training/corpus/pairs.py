@@ -27,16 +27,27 @@ from linewise_training.corpus.harvest import SourceFile
 MIN_LINES, MAX_LINES = 2, 60
 MIN_WORDS, MAX_INSTRUCTION = 3, 240
 
-_IMPORTABLE = (frozenset(sys.stdlib_module_names) - {"__future__", "__main__"}) | {"numpy"}
+_IMPORTABLE = frozenset(name for name in sys.stdlib_module_names if name[0] != "_") | {"numpy"}
 _ROLE = re.compile(r":[a-zA-Z:]+:`~?\.?([^`<]+?)(?:\s*<[^`]*>)?`")
 _LINK = re.compile(r"`([^`<]+?)\s*<[^`]*>`_+")
+_EMPHASIS = re.compile(r"(?<!\w)\*\*(?=\S)(.+?)(?<=\S)\*\*(?!\w)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!cf\.)(?<!vs\.)\s+(?=[A-Z\"'`(\[])")
 _SECTION = re.compile(
     r"^\s*([:@>.|+\-=*#\[]|(args|arguments|parameters|params|returns?|raises|yields|usage)\s*:(\s|$))", re.I
 )
+# What says nothing of the code, or speaks of its place in a project that is not there.
 _USELESS = re.compile(
-    r"\b(deprecated|internal|private|xxx|todo|fixme|stub|placeholder|this (patch|class|method|module))\b|https?://"
-    r"|^(see|same as|like|alias|wrapper|helper|test|override|legacy)\b",
+    r"\b(deprecated|internal|private|xxx|todo|fixme|stub|placeholder|dummy|no-?op|(not |un)implemented"
+    r"|overrid(e|es|den|ing)|monkey-?patch(es|ed|ing)?|workaround|hack|backport(ed)?|mix-?in|abstract"
+    r"|(base|parent|super|sub) ?-?class(es)?|(unit)? ?tests?|testing|fixture|equations? \(?[\d.]+"
+    r"|this (patch|class|method|module|function|is|was))\b|https?://"
+    r"|^(see|same as|like|alias|wrapper|helper|override|legacy|trivial|base|raised|example|used)\b",
+    re.IGNORECASE,
+)
+# A sentence that ends so is cut short: what it announces was an example or a list.
+_UNFINISHED = re.compile(
+    r"\b(like|as|following|follows|e\.g|i\.e|the|an?|of|and|or|to|with|by|for|from|in|on|is|are|that|where)\W*$"
+    r"|[,(\[]$",
     re.IGNORECASE,
 )
 
@@ -61,12 +72,12 @@ def first_sentence(docstring: str) -> str | None:
         lines.append(line.strip())
     text = " ".join(lines)
     text = _LINK.sub(r"\1", _ROLE.sub(r"\1", text))
-    text = re.sub(r"`+([^`]*)`+", r"\1", text).replace("**", "")
+    text = _EMPHASIS.sub(r"\1", re.sub(r"`+([^`]*)`+", r"\1", text))
     text = _SENTENCE_END.split(" ".join(text.split()), maxsplit=1)[0].strip()
     text = text.rstrip(" :;-")
     if len(text.split()) < MIN_WORDS or len(text) > MAX_INSTRUCTION:
         return None
-    if not text.isascii() or not text[0].isalpha() or _USELESS.search(text):
+    if not text.isascii() or not text[0].isalpha() or _USELESS.search(text) or _UNFINISHED.search(text):
         return None
     return text
 
@@ -94,12 +105,26 @@ def tidy(source: str, imports: dict[str, str]) -> str | None:
     bare = without_docstring(source)
     bare = indented_by_four(bare) if bare is not None else None
     names = free_names(bare) if bare is not None else None
-    if bare is None or names is None:
+    if bare is None or names is None or not _imports_are_at_hand(bare):
         return None
     program = with_imports(bare.strip("\n"), names, imports)
     if program is None or not MIN_LINES <= program.count("\n") + 1 <= MAX_LINES:
         return None
     return program
+
+
+def _imports_are_at_hand(source: str) -> bool:
+    """Whether all that `source` imports, in functions too, is public and of the standard library or numpy."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""] if not node.level else [""]
+        else:
+            continue
+        if any(name.split(".")[0] not in _IMPORTABLE or "._" in name for name in modules):
+            return False
+    return True
 
 
 def _does_something(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
