@@ -28,6 +28,9 @@ def linewise(*arguments, **options):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
+    cut = linewise("train", "run", "nano", "--out", folder, "--minutes", "0.0001")
+    assert cut.returncode == os.EX_TEMPFAIL, cut.stderr
+    assert "pretrain: the time was up after step 1 of 6; the same command goes on there" in cut.stderr
     result = linewise("train", "run", "nano", "--out", folder)
     assert result.returncode == 0, result.stderr
     return folder, result.stdout
@@ -41,12 +44,19 @@ def test_every_stage_ran_and_the_last_line_names_the_model(run):
     assert all((folder / stage / "done.json").is_file() for stage in stages)
 
 
+def test_a_page_tells_what_the_run_made(run):
+    folder, output = run
+    html = (folder / "report.html").read_text()
+    assert f"report: {folder / 'report.html'}" in output
+    assert all(title in html for title in ("Pretraining", "Fine-tuning", "Licences", "edit sequences"))
+
+
 def test_a_second_run_does_nothing_again(run):
     folder, _ = run
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/**/*") if path.is_file()}
     result = linewise("train", "run", "nano", "--out", folder)
     assert result.stdout.count("done before") == 6
-    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*/**/*") if path.is_file()}
 
 
 def test_the_model_is_served_and_says_what_made_it(run, tmp_path):

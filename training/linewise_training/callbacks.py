@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
-from transformers.integrations import TensorBoardCallback
 
 _FIGURES = {"loss": "loss {:.3f}", "tokens_per_second": "{:,.0f} tokens/s", "mfu": "{:.0%} of peak"}
 
@@ -72,13 +71,24 @@ class StepProgress(TrainerCallback):  # type: ignore[misc]
         self._bar.stop()
 
 
-def tensorboard(folder: Path) -> list[TrainerCallback]:
-    """The callback that logs for TensorBoard into `folder`; none where that is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return []
-    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+class TensorBoardLog(TrainerCallback):  # type: ignore[misc]
+    """Logs for TensorBoard into one folder, also of a stage that was cut and goes on."""
 
-    return [TensorBoardCallback(SummaryWriter(log_dir=str(folder)))]
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (its package may be missing)
+
+        self._writer = SummaryWriter(log_dir=str(folder))
+
+    def on_log(self, args: Any, state: Any, control: Any, **event: Any) -> None:  # noqa: ARG002
+        """One point for each figure."""
+        for name, value in event.get("logs", {}).items():
+            self._writer.add_scalar(name, value, state.global_step)
+        self._writer.flush()
+
+
+def tensorboard(folder: Path) -> list[TrainerCallback]:
+    """The callback that logs for TensorBoard; none where that is not installed."""
+    return [TensorBoardLog(folder)] if importlib.util.find_spec("tensorboard") else []
 
 
 class TimeLimit(TrainerCallback):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,11 @@ def sft_command(
 @click.option("--mbpp", type=_FILE, help="MBPP in JSONL: pairs of problems 601 to 974.")
 @click.option("--leetcode", type=_FILE, help="LeetCodeDataset in JSONL: pairs of its solutions.")
 @click.option("--benchmark", "benchmarks", type=_FILE, multiple=True, help="Keep its problems out.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop training after this time; exit code 75 says that the same command would go on.",
+)
 def run_command(
     recipe: Recipe,
     out: Path,
@@ -97,14 +103,20 @@ def run_command(
     mbpp: Path | None,
     leetcode: Path | None,
     benchmarks: tuple[Path, ...],
+    minutes: float | None,
 ) -> None:
-    """Run or resume every stage of RECIPE; ends with a GGUF file."""
+    """Run or resume every stage of RECIPE; ends with a GGUF file and a page of figures."""
+    from linewise_training.stage import StageCutError  # noqa: PLC0415  (it loads torch)
+
     sources = [option for python in pythons for option in ("--python", python)]
     sources += ["--mbpp", str(mbpp)] if mbpp else []
     sources += ["--leetcode", str(leetcode)] if leetcode else []
     sources += [option for path in benchmarks for option in ("--benchmark", str(path))]
     try:
-        model = run_recipe(recipe, out, sources)
+        model = run_recipe(recipe, out, sources, minutes)
+    except StageCutError as cut:
+        click.echo(str(cut), err=True)
+        raise SystemExit(os.EX_TEMPFAIL) from cut
     except (LinewiseError, OSError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"model: {model}")

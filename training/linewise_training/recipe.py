@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,6 +21,7 @@ import click
 
 from linewise.errors import LinewiseError
 from linewise_training.mix import Mix
+from linewise_training.report.run import write_run_report
 from linewise_training.schedule import ModelShape, Schedule
 
 if sys.version_info >= (3, 11):
@@ -120,8 +122,15 @@ class Run:
         return folder
 
 
-def run_recipe(recipe: Recipe, directory: Path, sources: Sequence[str] = ()) -> Path:
-    """Run or resume every stage; returns the GGUF file. `sources` are further options of the corpus stage."""
+def run_recipe(
+    recipe: Recipe, directory: Path, sources: Sequence[str] = (), minutes: float | None = None
+) -> Path:
+    """Run or resume every stage; returns the GGUF file. `sources` are further options of the corpus stage.
+
+    Leaves `report.html` in `directory`. Training that is not done `minutes` after the call is cut after a
+    step, with a checkpoint, and StageCutError raised.
+    """
+    until = None if minutes is None else time.monotonic() + 60 * minutes
     # Imported here so that reading a recipe, or `--help`, does not load torch.
     from linewise_training import steps  # noqa: PLC0415
 
@@ -138,7 +147,9 @@ def run_recipe(recipe: Recipe, directory: Path, sources: Sequence[str] = ()) -> 
     pretrained = run.stage(
         "pretrain",
         (recipe.model, recipe.pretrain, recipe.seed),
-        lambda out: steps.pretrain(corpus, tokenizer, out, recipe.model, *recipe.pretrain, recipe.seed),
+        lambda out: steps.pretrain(
+            corpus, tokenizer, out, recipe.model, *recipe.pretrain, recipe.seed, _left(until)
+        ),
     )
     sequences = run.stage(
         "lintseq", recipe.lintseq, lambda out: steps.make_sequences(corpus, tokenizer, out, recipe.lintseq)
@@ -154,6 +165,7 @@ def run_recipe(recipe: Recipe, directory: Path, sources: Sequence[str] = ()) -> 
             out,
             *recipe.sft,
             recipe.seed,
+            _left(until),
         ),
     )
     exported = run.stage(
@@ -161,7 +173,13 @@ def run_recipe(recipe: Recipe, directory: Path, sources: Sequence[str] = ()) -> 
         recipe.quantization,
         lambda out: steps.make_gguf(tuned / "model", out / f"{recipe.name}.gguf", recipe),
     )
+    click.echo(f"report: {write_run_report(directory)}")
     return exported / f"{recipe.name}.gguf"
+
+
+def _left(until: float | None) -> float | None:
+    """Seconds until the monotonic time `until`, for a stage that begins now."""
+    return None if until is None else until - time.monotonic()
 
 
 def _short(value: object) -> str:

@@ -24,6 +24,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.utils import logging as transformers_logging
 
 from linewise.errors import LinewiseError
 from linewise_training.callbacks import LossLog, StepProgress, TimeLimit, tensorboard
@@ -124,6 +125,7 @@ def train_stage(
     (nats per learned token) where there is a validation set, tokens read and seconds. Raises StageCutError
     when `seconds` were over before the last step.
     """
+    transformers_logging.disable_progress_bar()  # of files that it reads and writes; steps have their own
     cuda = torch.cuda.is_available()
     examples = TokenFile(data)
     tokens_per_step = (
@@ -143,7 +145,7 @@ def train_stage(
         torch_compile=cuda,
         use_cpu=not cuda,
         max_grad_norm=1.0,
-        logging_steps=10,
+        logging_steps=max(1, min(10, schedule.steps // 20)),
         save_steps=schedule.save_steps,
         save_total_limit=1,
         dataloader_num_workers=4 if cuda else 0,

@@ -55,15 +55,29 @@ def make_tokenizer(
 
 
 def pretrain(
-    corpus: Path, tokenizer: Path, out: Path, shape: ModelShape, mix: Mix, schedule: Schedule, seed: int
+    corpus: Path,
+    tokenizer: Path,
+    out: Path,
+    shape: ModelShape,
+    mix: Mix,
+    schedule: Schedule,
+    seed: int,
+    seconds: float | None = None,
 ) -> Mapping[str, Any]:
-    """Train a new model on a mix, every token of it learned."""
+    """Train a new model on a mix, every token of it learned, for `seconds` at most."""
     tokenizer_files = sorted(tokenizer.glob("tokenizer*.json"))
     vocabulary = load_tokenizer(tokenizer).get_vocab_size()
     tokens = _token_files(corpus, None, tokenizer, out, shape.context, mix, seed, learn_all=True)
     model = new_model(shape, vocabulary, seed)
     return train_stage(
-        model, tokens[0], out, schedule, validation=tokens[1], seed=seed, extra_files=tokenizer_files
+        model,
+        tokens[0],
+        out,
+        schedule,
+        validation=tokens[1],
+        seed=seed,
+        extra_files=tokenizer_files,
+        seconds=seconds,
     )
 
 
@@ -76,8 +90,12 @@ def finetune(
     mix: Mix,
     schedule: Schedule,
     seed: int,
+    seconds: float | None = None,
 ) -> Mapping[str, Any]:
-    """Masked fine-tuning: only the edits are learned, given document and instruction (LintSeq 2.4)."""
+    """Masked fine-tuning: only the edits are learned, given document and instruction (LintSeq 2.4).
+
+    Takes `seconds` at most.
+    """
     model = load_model(checkpoint)
     context = model.config.max_position_embeddings
     tokens = _token_files(corpus, sequences, tokenizer, out, context, mix, seed + 1, learn_all=False)
@@ -89,6 +107,7 @@ def finetune(
         validation=tokens[1],
         seed=seed,
         extra_files=sorted(tokenizer.glob("tokenizer*.json")),
+        seconds=seconds,
     )
 
 

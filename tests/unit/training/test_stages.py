@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from linewise.errors import LinewiseError
 from linewise_training.examples import Piece
@@ -171,6 +172,9 @@ def test_training_learns_and_saves_what_it_measured(tokens, tmp_path):
     assert figures["validation_loss"] < 2.0  # a random model has ln 300 = 5.7
     assert json.loads((tmp_path / "run" / "result.json").read_text())["schedule"]["steps"] == 30
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 31))
+    assert len(events.Scalars("tokens_per_second")) == 29
 
 
 def test_a_cut_stage_goes_on_to_the_same_model(tokens, tmp_path, monkeypatch):

@@ -88,7 +88,10 @@ def _cycle(count: int) -> list[str]:
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    return (low, high) if high > low else (low, low + 1.0)
+    # What differs less than numbers of this size can tell apart is drawn as one value.
+    return (
+        (low, high) if high - low > 1e-9 * max(abs(low), abs(high), 1e-9) else (low, low + max(1.0, abs(low)))
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -98,4 +101,4 @@ def _ticks(low: float, high: float) -> list[float]:
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
-    return [round(at * step, 12) for at in range(first, max(last, first + 1) + 1)]
+    return [at * step for at in range(first, max(last, first + 1) + 1)]
