@@ -12,8 +12,11 @@ from typing import Any
 
 from linewise.edits import parse_sequence, split_lines
 from linewise_training.examples import (
+    EDIT_LOG,
     Example,
+    Form,
     editing_example,
+    form_called,
     function_example,
     plain_examples,
     rephrase,
@@ -31,7 +34,8 @@ class Mix:
     `plain_characters` of files as they are; `writing` passes over the LintSeq sequences, each pass with
     instructions phrased anew; `editing` and `function` examples per file of the corpus. No example shows
     more than `window_characters` of a file. Files of one origin (a package) are used up to
-    `origin_characters`, so that a few large packages do not drown the others.
+    `origin_characters`, so that a few large packages do not drown the others. `format` is the Format that the
+    examples are written in; the tasks are the same in all.
     """
 
     plain_characters: int = 0
@@ -40,6 +44,10 @@ class Mix:
     function: float = 0.5
     window_characters: int = 2000
     origin_characters: int = 2_500_000
+    format: str = EDIT_LOG.name
+
+    def __post_init__(self) -> None:
+        form_called(self.format)
 
 
 def held_out(text: str) -> bool:
@@ -57,17 +65,18 @@ def examples(
     only held-out items are used, otherwise only the others.
     """
     rng = random.Random(seed)
-    streams = [list(_of_files(files, mix, rng, validation))]
+    form = form_called(mix.format)
+    streams = [list(_of_files(files, mix, rng, form, validation))]
     if sequences is not None:
         rows = [row for row in read_jsonl(sequences) if held_out(str(row["program"])) is validation]
         for _ in range(mix.writing if not validation else 1):
-            streams.append([_of_sequence(row, rng) for row in rows])
+            streams.append([_of_sequence(row, rng, form) for row in rows])
     everything = [example for stream in streams for example in stream]
     rng.shuffle(everything)
     yield from everything
 
 
-def _of_files(files: Path, mix: Mix, rng: random.Random, validation: bool) -> Iterable[Example]:
+def _of_files(files: Path, mix: Mix, rng: random.Random, form: Form, validation: bool) -> Iterable[Example]:
     rows = [row for row in read_jsonl(files) if held_out(str(row["text"])) is validation]
     rng.shuffle(rows)
     plain_left = mix.plain_characters
@@ -80,14 +89,14 @@ def _of_files(files: Path, mix: Mix, rng: random.Random, validation: bool) -> It
         name = "/".join(path.split("/")[-2:]) if rng.random() < 0.5 else path.rsplit("/", maxsplit=1)[-1]
         if plain_left > 0:
             plain_left -= len(text)
-            yield from plain_examples(text, name, mix.window_characters)
+            yield from plain_examples(text, name, mix.window_characters, form)
         lines = split_lines(text.rstrip("\n"))
         for _ in range(_times(mix.editing, rng)):
-            example = editing_example(name, lines, mix.window_characters, rng)
+            example = editing_example(name, lines, mix.window_characters, rng, form)
             if example:
                 yield example
         for _ in range(_times(mix.function, rng)):
-            example = function_example(name, text, mix.window_characters, rng)
+            example = function_example(name, text, mix.window_characters, rng, form)
             if example:
                 yield example
 
@@ -100,9 +109,9 @@ def without_licence_header(text: str) -> str:
     return "\n".join(lines[end:]) if "copyright" in header or "license" in header else text
 
 
-def _of_sequence(row: dict[str, Any], rng: random.Random) -> Example:
+def _of_sequence(row: dict[str, Any], rng: random.Random, form: Form) -> Example:
     edits = [edit for text in row["edits"] for edit in parse_sequence(text).edits]
-    return writing_example(rephrase(row["instruction"], rng), row["program"], edits, rng)
+    return writing_example(rephrase(row["instruction"], rng), row["program"], edits, rng, form)
 
 
 def _times(mean: float, rng: random.Random) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from transformers import set_seed
 
-from linewise.formats import EditLogFormat
+from linewise.formats import FimFormat, fim
 from linewise_training.corpus import corpus_command
 from linewise_training.export import export
 from linewise_training.lintseq import lintseq_command
@@ -98,6 +99,12 @@ def finetune(
     """
     model = load_model(checkpoint)
     context = model.config.max_position_embeddings
+    if mix.format == FimFormat.name:
+        tokenizer = _with_fim_tokens(tokenizer, out / "tokenizer", context)
+    vocabulary = load_tokenizer(tokenizer).get_vocab_size()
+    if vocabulary > model.get_input_embeddings().num_embeddings:
+        set_seed(seed)
+        model.resize_token_embeddings(vocabulary, mean_resizing=False)
     tokens = _token_files(corpus, sequences, tokenizer, out, context, mix, seed + 1, learn_all=False)
     return train_stage(
         model,
@@ -114,13 +121,28 @@ def finetune(
 def make_gguf(model: Path, out: Path, recipe: Recipe) -> Mapping[str, Any]:
     """Export with the metadata the server reads, and the recipe's name and seed."""
     metadata = {
-        "linewise.format": EditLogFormat.name,
+        "linewise.format": recipe.sft[0].format,
         "linewise.recipe": recipe.name,
         "linewise.seed": str(recipe.seed),
         "linewise.sft.schedule": json.dumps(asdict(recipe.sft[1])),
     }
     export(model, out, quantization=recipe.quantization, metadata=metadata)
     return {"bytes": out.stat().st_size}
+
+
+def _with_fim_tokens(tokenizer: Path, out: Path, context: int) -> Path:
+    """The folder of a tokenizer that has the tokens of `fim`: `tokenizer`, or `out`, where they are added.
+
+    So a model can be tuned for this format whose tokenizer is older.
+    """
+    known = load_tokenizer(tokenizer)
+    missing = [text for text in fim.SPECIAL_TOKENS if known.token_to_id(text) is None]
+    if not missing:
+        return tokenizer
+    known.add_special_tokens(missing)
+    save_tokenizer(known, out, context)
+    click.echo(f"  tokenizer: added {', '.join(missing)}")
+    return out
 
 
 def _token_files(

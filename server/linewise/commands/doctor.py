@@ -139,8 +139,13 @@ def _model(path: Path | None) -> Iterator[Check]:
 def _generation(engine: Engine, form: Format) -> Check:
     from linewise.edits import EditLog  # noqa: PLC0415
     from linewise.engines.protocol import Request, Sampling  # noqa: PLC0415
+    from linewise.formats import Cursor, FimFormat  # noqa: PLC0415
 
-    prompt = form.write_prompt(EditLog.open(""), "example.py", "a function that adds two numbers")
+    if form.name == FimFormat.name:  # knows no instructions
+        log = EditLog.open("def add(first, second):\n    ")
+        prompt = form.inline_prompt(log, "example.py", Cursor(1, 4))
+    else:
+        prompt = form.write_prompt(EditLog.open(""), "example.py", "a function that adds two numbers")
     sampling = Sampling(temperature=1.0, seed=1, max_tokens=SPEED_TOKENS)
     started = perf_counter()
     times = [perf_counter() for _ in engine.stream(Request(prompt.segments, sampling, prompt.healed))]

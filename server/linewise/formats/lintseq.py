@@ -42,7 +42,7 @@ class LintSeqFormat:
 
         The paper's text has no file name, and the instruction always comes first.
         """
-        segments = _segments(log.close(), instruction)
+        segments = log_segments(log.close(), instruction)
         return Prompt((*segments, Segment(DIFF_TOKEN, special=True)), given="", healed="", stop=(END_TOKEN,))
 
     def inline_prompt(self, log: EditLog, path: str, cursor: Cursor) -> Prompt:  # noqa: ARG002
@@ -64,7 +64,7 @@ class LintSeqFormat:
         diff = format_edit(Edit((place,)))
         _, healed = split_partial(current[: cursor.column])
         given = diff[: len(diff) - len(healed)] if healed else diff
-        segments = [*_segments(log, ""), Segment(DIFF_TOKEN, special=True), Segment(given)]
+        segments = [*log_segments(log, ""), Segment(DIFF_TOKEN, special=True), Segment(given)]
         return Prompt(tuple(segments), given, healed, stop=(DIFF_TOKEN, END_TOKEN))
 
     def parser(self, lines: Sequence[str], first_line: int = 0) -> StreamingParser:
@@ -74,7 +74,7 @@ class LintSeqFormat:
         return DiffParser(lines)
 
 
-def _segments(log: EditLog, instruction: str) -> list[Segment]:
+def log_segments(log: EditLog, instruction: str) -> list[Segment]:
     """Instruction and edits, each edit a segment that ends in the newline before the next diff token."""
     segments = [Segment(f"{instruction}\n")]
     edits = [((), Hunk(0, (), log.snapshot))] if log.snapshot else []

@@ -13,10 +13,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from linewise.edits import Edit, EditLog, Hunk, Lines, apply_hunk
-from linewise.formats.edit_log import DIFF, END, INLINE_RUN_UP, hunk_text, log_segments
-from linewise_training.examples.example import NO_LOSS, Example, Piece, read_only
-from linewise_training.examples.writing import edit_pieces, instruction_pieces
+from linewise.edits import Edit, EditLog, Hunk, Lines
+from linewise.formats.edit_log import INLINE_RUN_UP
+from linewise_training.examples.example import Example
+from linewise_training.examples.form import EditingTask, Form, TaskCursor, WritingTask
+from linewise_training.examples.in_edit_log import EDIT_LOG
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,21 @@ def window_of(lines: Sequence[str], max_characters: int, rng: random.Random) -> 
 
 
 def editing_example(
-    path: str, lines: Sequence[str], max_characters: int, rng: random.Random
+    path: str,
+    lines: Sequence[str],
+    max_characters: int,
+    rng: random.Random,
+    form: Form = EDIT_LOG,
 ) -> Example | None:
     """An edit log of a window of a file, with one hunk in progress two times in three; None if too short."""
+    task = editing_task(path, lines, max_characters, rng)
+    return None if task is None else form.editing(task)
+
+
+def editing_task(
+    path: str, lines: Sequence[str], max_characters: int, rng: random.Random
+) -> EditingTask | None:
+    """A window of a file without some spans of lines, and the hunks that bring them back."""
     window = window_of(lines, max_characters, rng)
     if len(window.lines) < 4:
         return None
@@ -54,23 +67,20 @@ def editing_example(
         shown[order[-1][0]] = cursor.there
     snapshot = "".join(f"{shown[i]}\n" for i in sorted(shown))
     log = EditLog.open(snapshot, first_line=window.first_line)
-    state = log.lines
-    pieces = read_only(log_segments(log, path))
+    hunks = []
     for start, end in order:
         place = sum(i < start for i in shown)
-        added = window.lines[start:end]
-        if cursor and start == order[-1][0]:
-            replaced = () if cursor.there is None else (cursor.there,)
-            pieces += _in_progress(state, Hunk(place, replaced, added), cursor, window.first_line, rng)
-        else:
-            hunk = Hunk(place, (), added)
-            pieces += [Piece(DIFF, special=True), Piece(hunk_text(state, hunk, window.first_line))]
-            state = apply_hunk(state, hunk)
-        shown |= dict(enumerate(added, start))
-    return (*pieces, Piece(END, special=True))
+        last = start == order[-1][0]
+        replaced = (cursor.there,) if cursor and last and cursor.there is not None else ()
+        hunks.append(Hunk(place, replaced, window.lines[start:end]))
+        shown |= dict(enumerate(window.lines[start:end], start))
+    longest = INLINE_RUN_UP if cursor is None or rng.random() < 0.5 else rng.randint(1, INLINE_RUN_UP)
+    return EditingTask(path, log, tuple(hunks), cursor, run_up=longest)
 
 
-def function_example(path: str, text: str, max_characters: int, rng: random.Random) -> Example | None:
+def function_example(
+    path: str, text: str, max_characters: int, rng: random.Random, form: Form = EDIT_LOG
+) -> Example | None:
     """A window of a file without one documented function, its docstring as instruction, and the edit.
 
     None where the file has no such function, or none that fits `max_characters` with its surroundings.
@@ -102,8 +112,7 @@ def function_example(path: str, text: str, max_characters: int, rng: random.Rand
     if len(log.lines) - 1 < start - first:
         return None
     edit = Edit((Hunk(start - first, (), tuple(lines[start:end])),))
-    written = edit_pieces(log.lines, [edit], first)
-    return (*read_only(log_segments(log, path)), *instruction_pieces(sentence[:200]), *written)
+    return form.writing(WritingTask(path, log, sentence[:200], (edit,)))
 
 
 def _spans(lines: Lines, rng: random.Random) -> list[tuple[int, int]]:
@@ -119,40 +128,15 @@ def _spans(lines: Lines, rng: random.Random) -> list[tuple[int, int]]:
     return spans or [(0, 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Cursor:
-    """A place in the lines of a hunk; `there` is what already stands of its first line, if anything."""
-
-    row: int
-    column: int
-    there: str | None
-
-
-def _cursor_in(added: Lines, rng: random.Random) -> _Cursor:
+def _cursor_in(added: Lines, rng: random.Random) -> TaskCursor:
     row = rng.randrange(len(added))
     line = added[row]
     indent = len(line) - len(line.lstrip())
     column = rng.choice((0, indent, rng.randint(indent, len(line)), rng.randint(indent, len(line))))
     kind = rng.random()
     if row or kind < 0.5:
-        return _Cursor(row, column, None)  # new lines, typed one after another
+        return TaskCursor(row, column, None)  # new lines, typed one after another
     if kind < 0.75:
-        return _Cursor(row, column, line[:column])  # the line stands there up to the cursor
+        return TaskCursor(row, column, line[:column])  # the line stands there up to the cursor
     tail = line[rng.randint(column, len(line)) :]
-    return _Cursor(row, column, line[:column] + tail)  # text is missing in the middle of the line
-
-
-def _in_progress(
-    state: Lines, hunk: Hunk, cursor: _Cursor, first_line: int, rng: random.Random
-) -> list[Piece]:
-    """The hunk with a run-up of random length, learned from the cursor on."""
-    longest = INLINE_RUN_UP if rng.random() < 0.5 else rng.randint(1, INLINE_RUN_UP)
-    run_up = min(longest, hunk.start)
-    header = f"@{first_line + hunk.start - run_up + 1},{run_up + len(hunk.removed)}\n"
-    typed = (*state[hunk.start - run_up : hunk.start], *hunk.added[: cursor.row])
-    given = header + "".join(f"{line}\n" for line in typed)
-    rest = "".join(f"{line}\n" for line in hunk.added[cursor.row :])
-    return [
-        Piece(DIFF, special=True, learned_from=NO_LOSS),
-        Piece(given + rest, learned_from=len(given) + cursor.column),
-    ]
+    return TaskCursor(row, column, line[:column] + tail)  # text is missing in the middle of the line

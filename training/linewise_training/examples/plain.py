@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from linewise.edits import split_lines
-from linewise.formats.edit_log import DIFF, END, FILE, shown
-from linewise_training.examples.example import Example, Piece
+from linewise.formats.edit_log import shown
+from linewise_training.examples.example import Example
+from linewise_training.examples.form import Form
+from linewise_training.examples.in_edit_log import EDIT_LOG
 
 
-def plain_examples(text: str, path: str, max_characters: int) -> Iterator[Example]:
+def plain_examples(text: str, path: str, max_characters: int, form: Form = EDIT_LOG) -> Iterator[Example]:
     """Cut a file into windows of at most `max_characters`, each a snapshot that tells its true first line.
 
     A window ends before a line without indentation where there is one in its second half, so that most
@@ -29,12 +31,5 @@ def plain_examples(text: str, path: str, max_characters: int) -> Iterator[Exampl
                 if lines[i][:1].isalpha() or lines[i][:1] == "@"
             )
             end = next(top, end)
-        body = "".join(f"{line}\n" for line in lines[start:end])
-        pieces = [
-            Piece(FILE, special=True),
-            Piece(f"{path}\n"),
-            Piece(DIFF, special=True),
-            Piece(f"@{start + 1},0\n{body}"),
-        ]
-        yield (*pieces, Piece(END, special=True)) if end == len(lines) else tuple(pieces)
+        yield form.window(path, lines[start:end], start, whole=end == len(lines))
         start = end
