@@ -1,0 +1,130 @@
+"""Runs Python code and its tests, one after another, inside a job's process.
+
+The code under test shares this interpreter, so what it can reach it can forge. A test counts as passed only
+when the worker outside receives the mark that it drew for it. While a test runs, its mark lies nowhere but on
+the interpreter's value stack (those of the tests to come in a C iterator there), which no frame, module or
+closure shows; an exception drops it for good. The ways to look there are shut by an audit hook, and the
+process cannot open its own memory. See docs/evaluation.md for what stays possible.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import json
+import os
+import random
+import sys
+import traceback
+import types
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from linewise_training.execution.namespaces import hide_memory
+from linewise_training.execution.sandbox import CHANNEL
+
+CODE = 0  # the step that runs the code; test i is step i + 1
+COMPILE, ASSERTION, MISSING, RAISED, BAD_TEST = "compile", "assertion", "missing", "raised", "bad test"
+_MESSAGE_CHARACTERS = 2000
+
+
+def check(task: list[Any]) -> NoReturn:
+    """Run a job and end the process.
+
+    Args:
+        task: Marks (bytes, for the code and each test), tests, code; emptied, since callers' frames are
+            in the sight of the code under test.
+    """
+    hide_memory()
+    _forget_ourselves()
+    random.seed(0)  # a verdict must not depend on luck
+    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
+    flush = sys.stdout.flush
+    sys.addaudithook(_refuse)
+    for goes_on in map(_step, _steps(task)):
+        if not goes_on:
+            break
+    with suppress(BaseException):
+        flush()
+    os._exit(0)
+
+
+def _forget_ourselves() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"linewise", "linewise_training"}]:
+        del sys.modules[name]
+
+
+def _refuse(event: str, _: tuple[Any, ...]) -> None:
+    if event in {
+        "gc.get_objects",
+        "gc.get_referrers",
+        "gc.get_referents",
+        "sys._current_frames",
+        "sys._current_exceptions",
+        "sys.settrace",
+        "sys.setprofile",
+        "sys.addaudithook",
+        "sys.monitoring.register_callback",
+    }:
+        raise RuntimeError(f"{event} is not for code under test")
+
+
+def _steps(task: list[Any]) -> Iterator[list[Any]]:
+    """What `_step` takes, for the code and for each test that compiles."""
+    code, tests, marks = task.pop(), task.pop(), task.pop()
+    try:
+        program = compile(code, "solution.py", "exec", dont_inherit=True)
+    except BaseException as error:  # RecursionError and MemoryError, too
+        _tell(CODE, COMPILE, error)
+        return iter(())
+    module = types.ModuleType("solution")
+    sys.modules["solution"] = sys.modules["__main__"] = module
+    namespace = module.__dict__
+    # A copy: what the code does to the module `builtins` does not reach the tests.
+    namespace["__builtins__"] = dict(builtins.__dict__)
+    programs = [(CODE, program)]
+    for index, test in enumerate(tests, CODE + 1):
+        try:
+            programs.append((index, compile(test, f"test {index}", "exec", dont_inherit=True)))
+        except BaseException as error:
+            _tell(index, BAD_TEST, error)
+    return iter(
+        [[index, namespace, program, exec, marks[index], CHANNEL, os.write] for index, program in programs]
+    )
+
+
+def _step(item: list[Any]) -> bool:
+    """Run one program and, if it ends well, write its mark; whether the next may run."""
+    index = item.pop(0)
+    try:
+        # write(channel, (mark, exec(program, namespace))[0]): all is on the value stack before exec runs.
+        item.pop()(item.pop(), (item.pop(), item.pop()(item.pop(), item.pop()))[0])
+    except BaseException as error:  # SystemExit is no pass, either
+        kind = RAISED
+        if isinstance(error, AssertionError):
+            kind = ASSERTION
+        elif isinstance(error, ModuleNotFoundError) and _is_missing(error.name):
+            kind = MISSING
+        _tell(index, kind, error)
+        return bool(index != CODE)
+    return True
+
+
+def _is_missing(name: str | None) -> bool:
+    """Whether a module's package is not installed; a wrong name in one that is, is the code's fault."""
+    root = (name or "").partition(".")[0]
+    try:
+        return bool(root) and importlib.util.find_spec(root) is None
+    except (ImportError, ValueError):
+        return False
+
+
+def _tell(index: int, kind: str, error: BaseException) -> None:
+    try:
+        message = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
+    except BaseException:  # an exception of the code under test may fail to be printed
+        message = type(error).__name__
+    message = message[:_MESSAGE_CHARACTERS]
+    os.write(CHANNEL, json.dumps({"step": index, "kind": kind, "message": message}).encode())

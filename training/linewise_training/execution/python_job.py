@@ -1,0 +1,119 @@
+"""A Python job: starts the checker behind the walls and judges what is heard from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from linewise_training.execution import checker
+from linewise_training.execution.job import Job, Status, TestResult, Verdict
+from linewise_training.execution.limits import Limits
+from linewise_training.execution.sandbox import Walls, launch
+from linewise_training.execution.watch import Ended, channel, watch
+
+_MARK_BYTES = 16
+_SANDBOX_FAILED = 70
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a job's process said: steps whose mark came, in order, and the failures it told."""
+
+    marks: tuple[bytes, ...]
+    passed: set[int] = field(default_factory=set)
+    failures: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """By step: kind and message."""
+
+    def __call__(self, message: bytes) -> None:
+        """Take a message; what is neither a mark nor a failure is no message of ours."""
+        if message in self.marks:
+            step = self.marks.index(message)
+            # The code comes first, a step once, and a failure that was told is not taken back.
+            if step not in self.failures and (step == checker.CODE or checker.CODE in self.passed):
+                self.passed.add(step)
+            return
+        with suppress(ValueError, KeyError, TypeError):
+            told: Mapping[str, Any] = json.loads(message)
+            self.failures.setdefault(int(told["step"]), (str(told["kind"]), str(told["message"])))
+
+
+def run_python(job: Job, walls: Walls, limits: Limits, others: frozenset[int]) -> Verdict | list[Any]:
+    """Run a job.
+
+    Returns:
+        In the worker the verdict; in the process of the job what `checker.check` takes.
+    """
+    started = time.monotonic()
+    secret = os.urandom(_MARK_BYTES * (len(job.tests) + 1))
+    marks = tuple(secret[at : at + _MARK_BYTES] for at in range(0, len(secret), _MARK_BYTES))
+    ours, theirs = channel()
+    launched = launch(walls, limits, job.timeout, theirs.fileno(), reserves=False)
+    if launched is None:
+        for end in (ours, theirs):
+            end.detach()  # their file descriptors are closed already
+        return [marks, job.tests, job.code]
+    theirs.close()
+    heard = Heard(marks)
+    with ours:
+        ended = watch(launched, walls, limits, started + job.timeout, ours, heard, others)
+    return judge(job, heard, ended, limits, time.monotonic() - started)
+
+
+def judge(job: Job, heard: Heard, ended: Ended, limits: Limits, seconds: float) -> Verdict:
+    """What was heard and how the process ended, as a verdict."""
+    output = ended.output.decode("utf-8", "replace")
+    if ended.status == _SANDBOX_FAILED and checker.CODE not in heard.passed and not heard.failures:
+        reason = output.strip() or "the sandbox could not be made"
+        return failed(job, Status.ENVIRONMENT, reason, "", seconds)
+    why = why_it_ended(job, ended, limits)
+    if checker.CODE not in heard.passed:
+        kind, message = heard.failures.get(checker.CODE, (checker.RAISED, why))
+        status = {checker.COMPILE: Status.COMPILE_ERROR, checker.MISSING: Status.ENVIRONMENT}.get(kind)
+        if status is None:
+            status = Status.TIMEOUT if ended.timed_out else Status.RUNTIME_ERROR
+        return failed(job, status, message, output, seconds)
+    results, kinds = [], []
+    for step in range(1, len(job.tests) + 1):
+        if step in heard.passed:
+            results.append(TestResult(True, ""))
+        else:
+            kind, message = heard.failures.get(step, (checker.RAISED, why))
+            kinds.append(kind)
+            results.append(TestResult(False, message))
+    status = Status.PASS
+    if kinds:
+        if ended.timed_out:
+            status = Status.TIMEOUT
+        elif {checker.MISSING, checker.BAD_TEST} & set(kinds):
+            status = Status.ENVIRONMENT
+        elif len(kinds) == len(results) and set(kinds) != {checker.ASSERTION}:
+            status = Status.RUNTIME_ERROR
+        else:
+            status = Status.PARTIAL
+    first = next((result.message for result in results if not result.passed), "")
+    return Verdict(status, tuple(results), output, first, seconds)
+
+
+def failed(job: Job, status: Status, message: str, output: str, seconds: float) -> Verdict:
+    """The verdict on a job of which no test could run."""
+    results = tuple(TestResult(False, message) for _ in job.tests)
+    return Verdict(status, results, output, message, seconds)
+
+
+def why_it_ended(job: Job, ended: Ended, limits: Limits) -> str:
+    """Why a process ended before it was done, in words."""
+    if ended.timed_out:
+        return f"not done in {job.timeout:g} seconds"
+    if ended.too_much:
+        return f"stopped: it used {ended.too_much}, more than {limits.total_memory >> 20} MiB"
+    if ended.status < 0:
+        with suppress(ValueError):
+            return f"the process was killed by {signal.Signals(-ended.status).name}"
+        return f"the process was killed by signal {-ended.status}"
+    return f"the process exited with status {ended.status} before the test was done"

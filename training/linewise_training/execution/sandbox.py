@@ -1,0 +1,304 @@
+"""The walls around code under test: once for a worker (its view of the system), and again for each job.
+
+A worker enters namespaces of its own: a user that is nobody outside, a root that holds the system's programs
+read-only and nothing of the user's, a network without interfaces. Each job gets on top of that process IDs,
+`/proc`, `/tmp` and shared memory of its own, which end with it. Where the kernel does not allow namespaces,
+what is left is resource limits, an unprivileged user where the runner is root, and killing descendants.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from linewise_training.execution import namespaces as ns
+from linewise_training.execution.limits import Limits, apply_limits
+
+NOBODY = 65534
+INSIDE = 1000  # the user ID inside: not 0, so that no program that is executed has a capability
+CHANNEL = 3  # the file descriptor on which a job's own process tells how it goes
+WORK = "work"
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_TOOLS = ("gcc", "g++", "java", "javac", "node", "tsc", "go")
+_ALL = (
+    ns.CLONE_NEWUSER | ns.CLONE_NEWNS | ns.CLONE_NEWPID | ns.CLONE_NEWNET | ns.CLONE_NEWIPC | ns.CLONE_NEWUTS
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What this worker is behind; `reason` says why there are no namespaces, `proc` why no `/proc`."""
+
+    namespaces: bool
+    reason: str = ""
+    proc: str = ""
+    own_pids: int = -1
+    """A file descriptor of the worker's own namespace of process IDs."""
+
+
+def enter(extra: tuple[str, ...] = (), *, try_namespaces: bool = True) -> Walls:
+    """Put this worker behind its walls.
+
+    Returns in a descendant of the process that called it, which stays only to wait for that one; or in the
+    caller itself where namespaces are not allowed.
+
+    Args:
+        extra: Further folders that jobs may read.
+        try_namespaces: Whether to use namespaces at all.
+    """
+    if not try_namespaces:
+        return Walls(False, "switched off")
+    shown = _shown(extra)
+    asked, answered = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _unshare_and_wait(asked[1], answered[0])
+        try:
+            walls = _build(shown)
+            os.write(asked[1], b"built")
+        except OSError as error:
+            os.write(asked[1], str(error).encode())
+            os._exit(1)
+        for fd in (*asked, *answered):
+            os.close(fd)
+        return walls
+    for fd in (asked[1], answered[0]):
+        os.close(fd)
+    problem = os.read(asked[0], 4096).decode()
+    if problem == "unshared":
+        problem = _map_ids(pid)
+        os.write(answered[1], b"\0")
+        if not problem:
+            problem = os.read(asked[0], 4096).decode()
+    if problem == "built":
+        with suppress(KeyboardInterrupt):
+            os.waitpid(pid, 0)
+        os._exit(0)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    for fd in (asked[0], answered[1]):
+        os.close(fd)
+    return Walls(False, problem or "the process that was to enter them died")
+
+
+def _unshare_and_wait(tell: int, listen: int) -> None:
+    """In a new process: unshare, have IDs mapped from outside, go on as process 1 of the namespace."""
+    ns.die_with_parent(signal.SIGKILL)
+    try:
+        ns.unshare(_ALL)
+    except OSError as error:
+        os.write(tell, str(error).encode())
+        os._exit(1)
+    os.write(tell, b"unshared")
+    os.read(listen, 1)
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        os._exit(0)
+    ns.die_with_parent(signal.SIGKILL)
+
+
+def _map_ids(pid: int) -> str:
+    """Map the namespace's user and group; what went wrong, or nothing."""
+    root = os.geteuid() == 0
+    user, group = (NOBODY, NOBODY) if root else (os.geteuid(), os.getegid())
+    try:
+        if not root:
+            Path(f"/proc/{pid}/setgroups").write_text("deny", encoding="ascii")
+        Path(f"/proc/{pid}/uid_map").write_text(f"{INSIDE} {user} 1\n", encoding="ascii")
+        Path(f"/proc/{pid}/gid_map").write_text(f"{INSIDE} {group} 1\n", encoding="ascii")
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _shown(extra: tuple[str, ...]) -> list[str]:
+    """The folders that jobs see: the system's, this Python's, those of compilers elsewhere."""
+    found = [*extra, sys.prefix, sys.base_prefix]
+    found += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    for tool in _TOOLS:
+        where = shutil.which(tool)
+        if where:
+            found += [str(Path(where).parent), str(Path(where).resolve().parent.parent)]
+    kept: list[str] = []
+    for path in sorted({str(Path(name).absolute()) for name in found if Path(name).is_dir()}):
+        inside = (*_SYSTEM, *kept)
+        if path != "/" and not any(path == other or path.startswith(f"{other}/") for other in inside):
+            kept.append(path)
+    return kept
+
+
+def _build(shown: list[str]) -> Walls:
+    """Become the mapped user and make the root that jobs see."""
+    # Opened by whom we still are: to the mapped user the way there may be shut, to jobs it need not be.
+    sources = [path for path in (*_SYSTEM, *shown) if Path(path).exists()]
+    opened = {path: os.open(path, os.O_PATH) for path in sources if not Path(path).is_symlink()}
+    devices = {name: os.open(f"/dev/{name}", os.O_PATH) for name in _DEVICES if Path("/dev", name).exists()}
+    with suppress(PermissionError):  # where the outer user is not root, groups cannot be changed
+        os.setgroups([])
+    os.setresgid(INSIDE, INSIDE, INSIDE)
+    os.setresuid(INSIDE, INSIDE, INSIDE)
+    ns.die_with_parent(signal.SIGKILL)  # changing the user has cleared it
+    ns.mount(None, "/", None, ns.MS_REC | ns.MS_PRIVATE)
+    root = tempfile.gettempdir()  # hidden by the new root, hence opened before
+    ns.mount("tmpfs", root, "tmpfs", ns.MS_NOSUID, "size=1m,mode=755")
+    for path in sources:
+        target = root + path
+        if path not in opened:
+            Path(target).symlink_to(Path(path).readlink())
+            continue
+        Path(target).mkdir(parents=True, exist_ok=True)
+        ns.mount(f"/proc/self/fd/{opened[path]}", target, None, ns.MS_BIND | ns.MS_REC)
+        ns.read_only(target, recursive=True)
+    for name in ("proc", "tmp", "dev", "home", "root"):
+        Path(root, name).mkdir(exist_ok=True)
+    for name, fd in devices.items():
+        Path(root, "dev", name).touch()
+        ns.mount(f"/proc/self/fd/{fd}", f"{root}/dev/{name}", None, ns.MS_BIND)
+    for name, target in (("shm", "/tmp"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"),
+                         ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")):  # fmt: skip
+        Path(root, "dev", name).symlink_to(target)
+    proc = ""
+    try:
+        ns.mount("proc", f"{root}/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
+    except OSError as error:  # a container that hides parts of its own /proc
+        proc = str(error)
+    own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    ns.pivot_root(root)
+    for fd in (*opened.values(), *devices.values()):
+        os.close(fd)
+    ns.read_only("/", recursive=False)
+    with suppress(OSError):  # a further wall, not one that others lean on
+        Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
+    ns.bound_capabilities()
+    return Walls(True, proc=proc, own_pids=own_pids)
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A job's process as its worker sees it: process ID, its channel, what it prints, a folder to remove."""
+
+    pid: int
+    channel: int
+    output: int
+    folder: str | None
+
+
+def launch(walls: Walls, limits: Limits, seconds: float, channel: int, *, reserves: bool) -> Launched | None:
+    """Start a process behind the walls of one job: nothing there but a fresh folder, which is where it is.
+
+    Args:
+        walls: What `enter` returned.
+        limits: Bounds of the job.
+        seconds: Wall time that it has.
+        channel: A socket's file descriptor; there it is `CHANNEL`.
+        reserves: See `apply_limits`.
+
+    Returns:
+        In the worker the process; in the process itself nothing.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC)
+    folder = None if walls.namespaces else tempfile.mkdtemp(prefix="linewise-")
+    if walls.namespaces:
+        ns.unshare(ns.CLONE_NEWPID)
+    try:
+        pid = os.fork()
+    except OSError:
+        if walls.namespaces:
+            ns.setns(walls.own_pids, ns.CLONE_NEWPID)
+        raise
+    if pid:
+        if walls.namespaces:
+            ns.setns(walls.own_pids, ns.CLONE_NEWPID)
+        os.close(write)
+        return Launched(pid, channel, read, folder)
+    try:
+        _enclose(walls, limits, seconds, folder, reserves)
+        _connect(write, channel)
+    except BaseException as error:  # whatever it was, this process must not go on outside
+        os.write(write, f"the sandbox could not be made: {error}".encode())
+        os._exit(70)
+    return None
+
+
+def _enclose(walls: Walls, limits: Limits, seconds: float, folder: str | None, reserves: bool) -> None:
+    os.setsid()
+    if walls.namespaces:
+        ns.unshare(ns.CLONE_NEWNS | ns.CLONE_NEWIPC)
+        if not walls.proc:
+            ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
+        options = f"size={limits.disk},nr_inodes={limits.files},mode=700"
+        ns.mount("tmpfs", "/tmp", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, options)
+        folder = f"/tmp/{WORK}"
+        os.mkdir(folder, 0o700)  # noqa: PTH102 -- a job's every microsecond counts
+        ns.drop_capabilities()
+    elif folder and os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    if folder:
+        os.chdir(folder)
+        os.environ["HOME"] = os.environ["TMPDIR"] = folder
+    ns.forbid_new_privileges()
+    apply_limits(limits, seconds, reserves=reserves)
+
+
+def _connect(output: int, channel: int) -> None:
+    channel, output = (os.dup(fd) for fd in (channel, output))  # above those that are taken now
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    for fd, number in ((nothing, 0), (output, 1), (output, 2), (channel, CHANNEL)):
+        os.dup2(fd, number)
+    os.closerange(CHANNEL + 1, 1 << 16)
+
+
+def end(launched: Launched, walls: Walls) -> int:
+    """Kill a job's processes and remove its folder; the exit status, a signal as a negative number."""
+    with suppress(ProcessLookupError):
+        os.kill(launched.pid, signal.SIGKILL)
+    # Process 1 of a namespace is gone only when all others there are.
+    status = os.waitstatus_to_exitcode(os.waitpid(launched.pid, 0)[1])
+    if not walls.namespaces:
+        _kill_descendants()
+    if launched.folder:
+        shutil.rmtree(launched.folder, ignore_errors=True)
+    return status
+
+
+def _kill_descendants() -> None:
+    """Kill what a job left behind; this worker has adopted it (PR_SET_CHILD_SUBREAPER)."""
+    while children := list(descendants()):
+        for pid in children:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def descendants(keep: Callable[[int], bool] = lambda _: True) -> Iterator[int]:
+    """Process IDs of all descendants of this process that are alive, as `/proc` has them."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 -- names are all that is asked for
+        if name.isdigit():
+            with suppress(OSError):
+                after_name = Path("/proc", name, "stat").read_text(encoding="utf-8", errors="replace")
+                state, parent = after_name.rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    parents[int(name)] = int(parent)
+    own = os.getpid()
+    for pid in parents:
+        above, steps = pid, 0
+        while above in parents and above != own and steps < len(parents):
+            above, steps = parents[above], steps + 1
+        if above == own and pid != own and keep(pid):
+            yield pid

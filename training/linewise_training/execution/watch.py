@@ -1,0 +1,132 @@
+"""The worker's side of a job: hears its process and bounds its time and memory."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from linewise_training.execution.limits import Limits
+from linewise_training.execution.sandbox import Launched, Walls, descendants, end
+
+_CREDENTIALS = struct.Struct("iII")  # process, user, group: the kernel's word on who sent a message
+_PACKET = 1 << 16
+_LOOK_SECONDS = 0.1
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: exit status (negative: signal), what it printed, why it was stopped if it was."""
+
+    status: int
+    output: bytes
+    timed_out: bool
+    too_much: str
+    """What it used too much of, or nothing."""
+
+
+def channel() -> tuple[socket.socket, socket.socket]:
+    """The worker's and the process's end of a channel of whole messages."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    ours.setblocking(False)
+    return ours, theirs
+
+
+def watch(
+    launched: Launched,
+    walls: Walls,
+    limits: Limits,
+    deadline: float,
+    ours: socket.socket,
+    hear: Callable[[bytes], None],
+    others: frozenset[int] = frozenset(),
+) -> Ended:
+    """Wait until a process has ended or must be; then nothing of it is left.
+
+    Args:
+        launched: The process.
+        walls: What it is behind.
+        limits: Bounds of memory and output.
+        deadline: On `time.monotonic`'s clock.
+        ours: The worker's end of the channel.
+        hear: Takes each message that the process itself sent; those of its children are not heard.
+        others: Children of this worker that are not the job's.
+    """
+    pidfd = os.pidfd_open(launched.pid)
+    output = bytearray()
+    timed_out, too_much = False, ""
+    poll = select.poll()
+    for fd in (pidfd, ours.fileno(), launched.output):
+        poll.register(fd, select.POLLIN)
+    try:
+        looked = time.monotonic()
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                timed_out = True
+                break
+            ready = {fd for fd, _ in poll.poll(1000 * min(left, _LOOK_SECONDS))}
+            if launched.output in ready and not _read_output(launched.output, output, limits.output):
+                poll.unregister(launched.output)
+            if ours.fileno() in ready and not _hear(ours, launched.pid, hear):
+                poll.unregister(ours.fileno())
+            if pidfd in ready:
+                break
+            now = time.monotonic()
+            if now - looked > _LOOK_SECONDS:
+                looked = now
+                if (used := _resident(others)) > limits.total_memory:
+                    too_much = f"{used >> 20} MiB of memory in all its processes"
+                    break
+        status = end(launched, walls)
+        os.set_blocking(launched.output, False)
+        with suppress(BlockingIOError):
+            while _read_output(launched.output, output, limits.output):
+                pass
+        while _hear(ours, launched.pid, hear):
+            pass
+        return Ended(status, bytes(output), timed_out, too_much)
+    finally:
+        os.close(pidfd)
+        os.close(launched.output)
+
+
+def _read_output(fd: int, output: bytearray, most: int) -> bool:
+    chunk = os.read(fd, _PACKET)
+    output += chunk[: max(0, most - len(output))]
+    return bool(chunk)
+
+
+def _hear(ours: socket.socket, pid: int, hear: Callable[[bytes], None]) -> bool:
+    """Take one message; whether there may be more."""
+    try:
+        message, extra, _, _ = ours.recvmsg(_PACKET, socket.CMSG_SPACE(_CREDENTIALS.size))
+    except OSError:  # nothing there
+        return False
+    if not message:
+        return False
+    for level, kind, value in extra:
+        if (
+            (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
+            and len(value) >= _CREDENTIALS.size
+            and _CREDENTIALS.unpack_from(value)[0] == pid
+        ):
+            hear(message)
+    return True
+
+
+def _resident(others: frozenset[int]) -> int:
+    """Bytes of memory that the job's processes have; 0 where there is no `/proc`."""
+    pages = 0
+    for pid in descendants(lambda pid: pid not in others):
+        with suppress(OSError):
+            pages += int(Path("/proc", str(pid), "statm").read_text(encoding="ascii").split()[1])
+    return pages * _PAGE
