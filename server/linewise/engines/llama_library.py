@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from linewise.engines.cores import Threads
 from linewise.engines.protocol import FimTokens
 from linewise.engines.vocabulary import Vocabulary
@@ -81,21 +84,24 @@ def _log() -> _Log:
     return log
 
 
-def load_model(path: Path) -> int:
+def load_model(path: Path, *, tokenizer_only: bool = False) -> int:
     """Handle of the model in the file at `path`, memory-mapped. Free it with `llama_model_free`.
 
+    With `tokenizer_only` it has no weights, and tokenizes just as the file says, prefix space and all.
     Raises ModelError with llama.cpp's own reason when it refuses the file.
     """
     log = _log()
     log.take_errors()
     parameters = api.llama_model_default_params()
     parameters.check_tensors = True
+    parameters.vocab_only = tokenizer_only
     overrides = (api.llama_model_kv_override * 2)()  # the empty second one ends the list
     # A SentencePiece vocabulary would put a space before every segment, and so into the middle of words.
     overrides[0].tag = api.LLAMA_KV_OVERRIDE_TYPE_BOOL
     overrides[0].key = b"tokenizer.ggml.add_space_prefix"
     overrides[0].value.val_bool = False
-    parameters.kv_overrides = overrides
+    if not tokenizer_only:
+        parameters.kv_overrides = overrides
     model = api.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:
         reason = log.take_errors() or "it gave no reason"
@@ -136,13 +142,31 @@ def decode(context: int, batch: Any) -> None:
         )
 
 
-def quantize(source: Path, target: Path, file_type: int, threads: int) -> None:
-    """Write `source` to `target` in llama.cpp's file type `file_type`. Raises ModelError when it fails."""
+def quantize(
+    source: Path,
+    target: Path,
+    file_type: int,
+    threads: int,
+    importance: Mapping[str, NDArray[np.float32]] | None = None,
+) -> None:
+    """Write `source` to `target` in llama.cpp's file type `file_type`. Raises ModelError when it fails.
+
+    `importance` has, by tensor name, the mean square of what each input channel carries: rounding then
+    spares the channels that matter (llama.cpp's importance matrix).
+    """
     log = _log()
     log.take_errors()
     parameters = api.llama_model_quantize_default_params()
     parameters.ftype = file_type
     parameters.nthread = threads
+    held = {name: np.ascontiguousarray(values, np.float32) for name, values in (importance or {}).items()}
+    table = (api.llama_model_imatrix_data * (len(held) + 1))()  # the empty last one ends the list
+    for place, (name, values) in enumerate(held.items()):
+        table[place].name = name.encode()
+        table[place].data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        table[place].size = values.size
+    if held:
+        parameters.imatrix = table
     status = api.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(parameters))
     if status != 0:
         reason = log.take_errors() or "it gave no reason"

@@ -18,6 +18,7 @@ from linewise.engines import Request, Sampling, Segment, load_engine
 from linewise.errors import ModelError
 from linewise_training.export import QUANTIZATIONS, export
 from linewise_training.export.command import export_command
+from linewise_training.export.gguf_model import NEED_IMPORTANCE
 from tiny_model import write_checkpoint
 
 PROMPT = (Segment("<|diff|>", special=True), Segment("@1,0\ndef area(radius):\n"))
@@ -45,7 +46,7 @@ def next_logprobs(path: Path) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("quantization", list(QUANTIZATIONS))
+@pytest.mark.parametrize("quantization", [name for name in QUANTIZATIONS if name not in NEED_IMPORTANCE])
 def test_every_quantization_loads_and_wider_types_stay_closer(
     tiny_checkpoint: Path, tiny_gguf: Path, tmp_path: Path, quantization: str
 ) -> None:
@@ -55,7 +56,7 @@ def test_every_quantization_loads_and_wider_types_stay_closer(
     assert written.parameters == sum(int(tensor.n_elements) for tensor in GGUFReader(tiny_gguf).tensors)
     bits = written.size_bytes * 8 / written.parameters
     expected = {"f32": 32, "f16": 16, "bf16": 16, "q8_0": 8.5, "q6_k": 6.6}.get(quantization)
-    assert bits == pytest.approx(expected, rel=0.06) if expected else 4 < bits < 8
+    assert bits == pytest.approx(expected, rel=0.06) if expected else 1 < bits < 8
     engine = load_engine(out, threads=1)
     assert len(list(engine.stream(Request(PROMPT, Sampling(max_tokens=4))))) == 4
     engine.close()
@@ -167,7 +168,7 @@ class TestRefusals:
         [
             ({"model_type": "gpt2"}, "architecture 'gpt2'"),
             ({"hidden_act": "gelu"}, "activation 'gelu'"),
-            ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "position scaling 'yarn'"),
+            ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4}}, "position scaling 'dynamic'"),
             ({"num_hidden_layers": 3}, r"no tensor model\.layers\.2"),
             ({"intermediate_size": 500}, "shape"),
             ({"eos_token_id": None}, "eos_token_id"),
@@ -185,7 +186,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda t: t["model"].update(type="Unigram"), "only plain byte-level BPE"),
+            (lambda t: t["model"].update(type="Unigram"), "only BPE"),
             (lambda t: t["pre_tokenizer"]["pretokenizers"].pop(0), "pre-tokenizer"),
             (lambda t: t["pre_tokenizer"]["pretokenizers"][1].update(add_prefix_space=True), "pre-tokenizer"),
             (lambda t: t.update(normalizer={"type": "Lowercase"}), "normalizer 'Lowercase'"),

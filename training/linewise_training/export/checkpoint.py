@@ -87,7 +87,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(
-            f"{path.parent} has no {path.name}: name a folder saved by `linewise train`."
+            f"{path.parent} has no {path.name}: name a Hugging Face model folder that is whole."
         ) from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): check the path.") from None
@@ -101,10 +101,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of `folder`: those that its index names, else the only one."""
     index = folder / "model.safetensors.index.json"
-    if index.exists():
-        return [folder / name for name in sorted(set(read_json(index).get("weight_map", {}).values()))]
-    return [folder / "model.safetensors"]
+    if not index.exists():
+        if not (folder / "model.safetensors").exists() and any(folder.glob("pytorch_model*.bin")):
+            raise ModelError(
+                f"{folder} has its weights as a PyTorch pickle, which may run code when it is read: "
+                "save the model as safetensors."
+            )
+        return [folder / "model.safetensors"]
+    table = read_json(index).get("weight_map")
+    if not isinstance(table, dict) or not table or not all(isinstance(name, str) for name in table.values()):
+        raise ModelError(f"{index} names no files of weights: save the model again.")
+    return [folder / Path(name).name for name in sorted(set(table.values()))]
 
 
 def _table(file: Path) -> dict[str, _Place]:
@@ -131,7 +140,7 @@ def _table(file: Path) -> dict[str, _Place]:
             places[name] = _Place(file, entry["dtype"], tuple(entry["shape"]), begin + start)
     except FileNotFoundError:
         raise ModelError(
-            f"{file.parent} has no {file.name}: name a folder saved by `linewise train`."
+            f"{file.parent} has no {file.name}: name a Hugging Face model folder that is whole."
         ) from None
     except OSError as error:
         raise ModelError(f"{file} cannot be read ({error.strerror}): check the path.") from None

@@ -6,36 +6,37 @@ target appears only when it is whole: a run that is killed leaves what was there
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gguf import GGMLQuantizationType, GGUFWriter, Keys, LlamaFileType
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFWriter, Keys, LlamaFileType, RopeScalingType
+from numpy.typing import NDArray
 
 from linewise.engines.cores import physical_cores
 from linewise.engines.gguf_file import read_gguf
 from linewise.errors import ModelError
 from linewise.formats.fim import MIDDLE, PREFIX, SUFFIX
 from linewise_training.export.checkpoint import Checkpoint, open_checkpoint
-from linewise_training.export.llama import LlamaShape, read_shape, tensors
+from linewise_training.export.llama import LlamaShape, plan_tensors, read_shape
 from linewise_training.export.tokenizer import TokenizerTables, read_tokenizer
 
 QUANTIZATIONS: Mapping[str, LlamaFileType] = {
-    "f32": LlamaFileType.ALL_F32,
-    "f16": LlamaFileType.MOSTLY_F16,
-    "bf16": LlamaFileType.MOSTLY_BF16,
-    "q8_0": LlamaFileType.MOSTLY_Q8_0,
-    "q6_k": LlamaFileType.MOSTLY_Q6_K,
-    "q5_k_m": LlamaFileType.MOSTLY_Q5_K_M,
-    "q5_k_s": LlamaFileType.MOSTLY_Q5_K_S,
-    "q5_0": LlamaFileType.MOSTLY_Q5_0,
-    "q4_k_m": LlamaFileType.MOSTLY_Q4_K_M,
-    "q4_k_s": LlamaFileType.MOSTLY_Q4_K_S,
-    "q4_0": LlamaFileType.MOSTLY_Q4_0,
+    kind.name.partition("_")[2].lower(): kind
+    for kind in LlamaFileType
+    if kind.name not in ("GUESSED", "MOSTLY_MXFP4_MOE", "MOSTLY_NVFP4")
 }
-"""The types that can be written. Rows that are no multiple of 256 fall back from a K type to a wider one."""
+"""The types that llama.cpp writes, by name; not those for mixtures of experts and for one maker's GPUs. Rows
+that are no multiple of 256 fall back from a K type to a wider one."""
+
+NEED_IMPORTANCE = frozenset(
+    {"iq1_m", "iq1_s", "iq2_m", "iq2_s", "iq2_xs", "iq2_xxs", "iq3_xs", "iq3_xxs", "q2_k_s"}
+)
+"""Types with so few bits that llama.cpp asks for an importance matrix."""
 
 _FIM_KEYS = {
     PREFIX: Keys.Tokenizer.FIM_PRE_ID,
@@ -54,37 +55,66 @@ class Exported:
     tensor_types: Mapping[str, int]
 
 
-def export(checkpoint_dir: Path, out: Path, *, quantization: str, metadata: Mapping[str, str]) -> Exported:
+def export(
+    checkpoint_dir: Path,
+    out: Path,
+    *,
+    quantization: str,
+    metadata: Mapping[str, str],
+    calibration: Path | None = None,
+    check_tokens: bool = False,
+) -> Exported:
     """Write the Hugging Face folder `checkpoint_dir` to the GGUF file `out`, in a type of QUANTIZATIONS.
 
-    The folder needs config.json, model.safetensors and tokenizer.json. The keys of `metadata` begin with
-    "linewise." or "general.", such as "linewise.format". Raises ModelError for anything
+    The folder needs config.json, model.safetensors (or its shards and their index) and tokenizer.json or
+    tokenizer.model. The keys of `metadata` begin with "linewise." or "general.", such as "linewise.format".
+    `calibration` is a text file: its importance matrix guides the rounding. With `check_tokens`, llama.cpp
+    must split random texts as the folder's own tokenizer does. Raises ModelError for anything
     that would not become a model that llama.cpp runs exactly as it was trained.
     """
     if quantization not in QUANTIZATIONS:
         raise ModelError(
             f"There is no quantization {quantization!r}: choose one of {', '.join(QUANTIZATIONS)}."
         )
+    if quantization in NEED_IMPORTANCE and calibration is None:
+        raise ModelError(f"{quantization} has too few bits to round blindly: give a text with --imatrix.")
     for key in metadata:
         if not key.startswith(("linewise.", "general.")):
             raise ModelError(f"The metadata key {key!r} is not ours to write: begin it with 'linewise.'.")
     checkpoint = open_checkpoint(checkpoint_dir)
     shape = read_shape(checkpoint.config)
-    tokenizer = read_tokenizer(checkpoint_dir / "tokenizer.json", shape.vocabulary)
+    tokenizer = read_tokenizer(checkpoint_dir, shape.vocabulary)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
         exact, final = Path(folder) / "exact.gguf", Path(folder) / "final.gguf"
         parameters = _write(checkpoint, shape, tokenizer, {"general.name": out.stem, **metadata}, exact)
+        if check_tokens:
+            from linewise_training.export.token_check import require_same_tokens  # noqa: PLC0415
+
+            require_same_tokens(checkpoint_dir, exact)
         if quantization == "f32":
             final = exact
         else:
             # Imported here so that writing float32 works where llama.cpp is not installed.
             from linewise.engines.llama_library import quantize  # noqa: PLC0415
 
-            quantize(exact, final, int(QUANTIZATIONS[quantization]), physical_cores())
+            importance = _importance(checkpoint, shape, calibration)
+            quantize(exact, final, int(QUANTIZATIONS[quantization]), physical_cores(), importance)
         types = Counter(GGMLQuantizationType(tensor.type).name for tensor in read_gguf(final).tensors)
         final.replace(out)
     return Exported(out, out.stat().st_size, parameters, dict(types))
+
+
+def _importance(
+    checkpoint: Checkpoint, shape: LlamaShape, calibration: Path | None
+) -> Mapping[str, NDArray[np.float32]] | None:
+    if calibration is None:
+        return None
+    # Imported here because it takes seconds, and torch.
+    from linewise_training.export.imatrix import importance_matrix  # noqa: PLC0415
+
+    names = {tensor.source: tensor.name for tensor in plan_tensors(checkpoint, shape)}
+    return importance_matrix(checkpoint.folder, calibration, names)
 
 
 def _write(
@@ -95,7 +125,7 @@ def _write(
     path: Path,
 ) -> int:
     """Write `path` in float32; return the number of parameters."""
-    writer = GGUFWriter(path, "llama")
+    writer = GGUFWriter(path, shape.family.gguf)
     try:
         writer.add_type("model")
         writer.add_file_type(LlamaFileType.ALL_F32)
@@ -103,16 +133,18 @@ def _write(
             writer.add_string(key, value)
         _add_shape(writer, shape)
         _add_tokenizer(writer, checkpoint, tokenizer)
-        parameters = 0
-        for name, values in tensors(checkpoint, shape):
-            parameters += values.size
-            writer.add_tensor(name, values)
+        planned = list(plan_tensors(checkpoint, shape))
+        counts = [math.prod(tensor.shape) for tensor in planned]
+        for tensor, count in zip(planned, counts, strict=True):
+            writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), 4 * count)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
+        writer.write_ti_data_to_file()
+        for tensor in planned:  # one at a time, so that memory holds one
+            writer.write_tensor_data(tensor.load())
     finally:
         writer.close()
-    return parameters
+    return sum(counts)
 
 
 def _add_shape(writer: GGUFWriter, shape: LlamaShape) -> None:
@@ -126,22 +158,35 @@ def _add_shape(writer: GGUFWriter, shape: LlamaShape) -> None:
     writer.add_key_length(shape.head)
     writer.add_value_length(shape.head)
     writer.add_rope_dimension_count(shape.head)
-    writer.add_rope_freq_base(shape.rope_base)
-    writer.add_layer_norm_rms_eps(shape.epsilon)
+    writer.add_rope_freq_base(shape.rope.base)
+    if shape.rope.kind is not None:
+        writer.add_rope_scaling_type(RopeScalingType(shape.rope.kind))
+        writer.add_rope_scaling_factor(shape.rope.factor)
+    if shape.rope.original_context is not None:
+        writer.add_rope_scaling_orig_ctx_len(shape.rope.original_context)
+    if shape.family.norms:
+        writer.add_layer_norm_rms_eps(shape.epsilon)
+    else:
+        writer.add_layer_norm_eps(shape.epsilon)
+    if shape.clamp is not None:
+        writer.add_clamp_kqv(shape.clamp)
 
 
 def _add_tokenizer(writer: GGUFWriter, checkpoint: Checkpoint, tokenizer: TokenizerTables) -> None:
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(tokenizer.model)
     writer.add_tokenizer_pre(tokenizer.splitter)
     writer.add_token_list(list(tokenizer.texts))
     writer.add_token_types([int(role) for role in tokenizer.roles])
-    writer.add_token_merges(list(tokenizer.merges))
+    if tokenizer.merges:
+        writer.add_token_merges(list(tokenizer.merges))
+    if tokenizer.scores:
+        writer.add_token_scores(list(tokenizer.scores))
     for text, key in _FIM_KEYS.items():
         if text in tokenizer.texts:
             writer.add_uint32(key, tokenizer.texts.index(text))
-    writer.add_add_bos_token(False)
-    writer.add_add_space_prefix(False)
     config = checkpoint.config
+    writer.add_add_bos_token(tokenizer.begins and config.get("bos_token_id") is not None)
+    writer.add_add_space_prefix(tokenizer.space_prefix)
     ends = config.get("eos_token_id")
     ends = ends if isinstance(ends, list) else [ends]
     if not ends or ends[0] is None:
