@@ -84,8 +84,11 @@ def sft_command(
     _report(steps.finetune(corpus, sequences, tokenizer, model, out, *recipe.sft, recipe.seed))
 
 
-@train.command("run")
+@train.command(
+    "run", epilog="Sources of code of your own: linewise train run RECIPE --out DIR -- --folder DIR …"
+)
 @click.argument("recipe", callback=_read)
+@click.argument("corpus_options", nargs=-1, type=click.UNPROCESSED)
 @_out
 @click.option("--python", "pythons", multiple=True, help="Python executable whose code is taken, too.")
 @click.option("--mbpp", type=_FILE, help="MBPP in JSONL: pairs of problems 601 to 974.")
@@ -98,6 +101,7 @@ def sft_command(
 )
 def run_command(
     recipe: Recipe,
+    corpus_options: tuple[str, ...],
     out: Path,
     pythons: tuple[str, ...],
     mbpp: Path | None,
@@ -105,13 +109,17 @@ def run_command(
     benchmarks: tuple[Path, ...],
     minutes: float | None,
 ) -> None:
-    """Run or resume every stage of RECIPE; ends with a GGUF file and a page of figures."""
+    """Run or resume every stage of RECIPE; ends with a GGUF file and a page of figures.
+
+    CORPUS_OPTIONS, after `--`, are further options of the stage `corpus` (`linewise train corpus --help`).
+    """
     from linewise_training.stage import StageCutError  # noqa: PLC0415  (it loads torch)
 
     sources = [option for python in pythons for option in ("--python", python)]
     sources += ["--mbpp", str(mbpp)] if mbpp else []
     sources += ["--leetcode", str(leetcode)] if leetcode else []
     sources += [option for path in benchmarks for option in ("--benchmark", str(path))]
+    sources += corpus_options
     try:
         model = run_recipe(recipe, out, sources, minutes)
     except StageCutError as cut:

@@ -1,0 +1,73 @@
+"""The recipes that come with Linewise, and what is said of a recipe that cannot be."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from linewise.errors import LinewiseError
+from linewise_training.cli import train
+from linewise_training.recipe import read_recipe
+from linewise_training.schedule import learning_rate_factor
+from linewise_training.stage import new_model
+
+SHIPPED = sorted(
+    path.name.removesuffix(".toml") for path in (files("linewise_training") / "recipes").iterdir()
+)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_recipe_can_be_read_and_is_called_as_its_file(name):
+    assert read_recipe(name).name in (name, f"linewise-{name}")
+
+
+@pytest.mark.parametrize(
+    # Parameters: half a byte less than the published float32 files' sizes, 608 MB and 1.82 GB, by four.
+    ("name", "parameters"),
+    [("tinycodelm-150m", 152e6), ("tinycodelm-400m", 454e6)],
+)
+def test_the_papers_models_have_its_sizes_batches_and_schedule(name, parameters):
+    recipe = read_recipe(name)
+    with torch.device("meta"):
+        model = new_model(recipe.model, recipe.vocabulary, seed=0)
+    assert model.config.model_type == "olmo"
+    assert model.num_parameters() == pytest.approx(parameters, rel=0.005)
+    _, pretraining = recipe.pretrain
+    tokens_a_step = pretraining.batch * pretraining.gradient_accumulation * recipe.model.context
+    assert tokens_a_step == 524_288
+    assert tokens_a_step * pretraining.steps == pytest.approx(72e9, rel=1e-4)
+    assert learning_rate_factor(98, pretraining) < 1.0 == learning_rate_factor(99, pretraining)
+    assert learning_rate_factor(pretraining.steps, pretraining) == pytest.approx(0.1)
+    mix, tuning = recipe.sft
+    assert (mix.format, tuning.batch * tuning.gradient_accumulation) == ("lintseq", 512)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("heads = 2", "heads = 3"), "multiple of heads"),
+        (("batch = 2", "batch = 0"), "at least 1"),
+        (("seed = 1", ""), "'seed' is missing"),
+        (("seed = 1", "sede = 1"), "unknown sede"),
+        (("layers = 2", "layer = 2"), "layer"),
+        (("name = ", "name "), "recipe "),
+    ],
+)
+def test_a_fault_in_a_recipe_is_named(tmp_path, change, said):
+    text = (files("linewise_training") / "recipes" / "nano.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(*change, 1))
+    with pytest.raises(LinewiseError, match=said):
+        read_recipe(str(path))
+
+
+def test_options_after_two_dashes_reach_the_corpus(tmp_path):
+    result = CliRunner().invoke(
+        train, ["run", "nano", "--out", str(tmp_path / "run"), "--", "--folder", str(tmp_path / "missing")]
+    )
+    assert result.exit_code != 0
+    assert "there is no folder" in result.output
+    assert str(tmp_path / "missing") in result.output
