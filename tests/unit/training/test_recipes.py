@@ -25,7 +25,7 @@ def test_a_shipped_recipe_can_be_read_and_is_called_as_its_file(name):
 
 
 @pytest.mark.parametrize(
-    # Parameters: half a byte less than the published float32 files' sizes, 608 MB and 1.82 GB, by four.
+    # The published float32 files have 608 MB and 1.82 GB.
     ("name", "parameters"),
     [("tinycodelm-150m", 152e6), ("tinycodelm-400m", 454e6)],
 )
