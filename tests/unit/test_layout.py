@@ -12,8 +12,8 @@ SERVER = ROOT / "server" / "linewise"
 
 ALLOWED = {
     "edits": {"errors"},
-    "engines": {"errors"},
-    "verify": {"edits", "errors"},
+    "engines": {"errors", "installation"},
+    "verify": {"edits", "errors", "installation"},
     "formats": {"edits", "engines", "errors"},
     "models": {"engines", "errors"},
     "assistant": {"edits", "engines", "errors", "formats", "verify"},

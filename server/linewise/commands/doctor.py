@@ -18,6 +18,7 @@ import click
 
 from linewise.commands.model import loaded_model, model_option
 from linewise.errors import LinewiseError
+from linewise.installation import install_extra, pip_install
 
 if TYPE_CHECKING:
     from linewise.engines.protocol import Engine
@@ -96,11 +97,11 @@ def _packages() -> Iterator[Check]:
     yield Check("linewise", "ok", _version("linewise") or "runs from its source folder")
     for name in NEEDED:
         found = _version(name)
-        advice = f"pip install {name}"
+        advice = pip_install(name)
         yield Check(name, "ok", found) if found else Check(name, "failed", "not installed", advice)
     missing = [name for name in TRAINING if _version(name) is None]
     if missing:
-        advice = "only to train models: pip install 'linewise[training]'"
+        advice = f"only to train models: {install_extra('training')}"
         yield Check("training", "absent", f"not installed: {', '.join(missing)}", advice)
     else:
         yield Check("training", "ok", f"torch {_version('torch')}, transformers {_version('transformers')}")
@@ -160,7 +161,7 @@ def _verifier(name: str) -> Check:
     """Whether the verifier finds a fault that is there, and how long that takes."""
     from linewise.verify import get_verifier  # noqa: PLC0415
 
-    advice = "pip install --force-reinstall pylint pyflakes"
+    advice = pip_install("--force-reinstall", "pylint", "pyflakes")
     try:
         verifier = get_verifier(name)
         verifier.problems([FAULTY])

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from linewise.errors import LinewiseError
+from linewise.installation import install_extra
 
 
 def joined_names(group: str) -> tuple[str, ...]:
@@ -37,14 +38,14 @@ def _load(group: str, name: str, path: str) -> click.Command:
     found: Sequence[EntryPoint] = tuple(entry_points(group=group, name=name))
     if not found:
         raise LinewiseError(
-            f"the command {name!r} is not installed; install it with: pip install 'linewise[training]'"
+            f"the command {name!r} is not installed; install it with: {install_extra('training')}"
         )
     try:
         command = found[0].load()
     except ImportError as error:
         raise LinewiseError(
             f"`{path}` needs {error.name or error}, which is not installed; "
-            "install it with: pip install 'linewise[training]'"
+            f"install it with: {install_extra('training')}"
         ) from error
     if not isinstance(command, click.Command):
         raise LinewiseError(f"the entry point {found[0].value} is not a command; reinstall its package")

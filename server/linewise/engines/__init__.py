@@ -6,6 +6,7 @@ from pathlib import Path
 
 from linewise.engines.protocol import CancelSignal, Engine, ModelInfo, Request, Sampling, Segment, Token
 from linewise.errors import EngineError
+from linewise.installation import pip_install
 
 __all__ = [
     "CancelSignal",
@@ -30,6 +31,7 @@ def load_engine(path: Path, *, context_length: int | None = None, threads: int |
         from linewise.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineError(
-            f"llama.cpp cannot be loaded ({error}): run `pip install --force-reinstall llama-cpp-python`."
+            f"llama.cpp cannot be loaded ({error}); "
+            f"run: {pip_install('--force-reinstall', 'llama-cpp-python')}"
         ) from error
     return LlamaCppEngine(path, context_length=context_length, threads=threads)

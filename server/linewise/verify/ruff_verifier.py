@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from linewise.errors import LinewiseError
+from linewise.installation import pip_install
 from linewise.verify.protocol import Problem
 
 SYNTAX_ERROR = "syntax-error"
@@ -37,7 +38,9 @@ class RuffVerifier:
         elif found:
             self._command = [found]
         else:
-            raise LinewiseError("the verifier ruff needs ruff, which is not installed; run: pip install ruff")
+            raise LinewiseError(
+                f"the verifier ruff needs ruff, which is not installed; run: {pip_install('ruff')}"
+            )
 
     @property
     def name(self) -> str:

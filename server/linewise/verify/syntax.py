@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from linewise.errors import LinewiseError
+from linewise.installation import install_extra
 from linewise.verify.protocol import Problem
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _grammar(language: str) -> Any:
     except ImportError as error:
         raise LinewiseError(
             f"checking {language} needs {error.name}, which is not installed; "
-            "install it with: pip install 'linewise[languages]'"
+            f"install it with: {install_extra('languages')}"
         ) from error
 
 

@@ -15,6 +15,7 @@ import pytest
 import linewise
 import linewise.cli
 import linewise.commands.joining
+import linewise.installation
 import linewise.lsp
 
 
@@ -140,4 +141,4 @@ def test_training_that_is_not_installed_says_how_to_install_it(linewise_command,
     joined(monkeypatch, value)
     outcome = linewise_command("train", "corpus")
     assert outcome.status == 1
-    assert "pip install 'linewise[training]'" in outcome.err and outcome.err.count("\n") == 1
+    assert linewise.installation.install_extra("training") in outcome.err and outcome.err.count("\n") == 1

@@ -190,15 +190,14 @@ def test_ctrl_c_stops_a_run_that_can_be_gone_on_with(tmp_path):
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("".join(json.dumps({"program": f"a = {at}\nprint(a)\n"}) + "\n" for at in range(3000)))
     assert run(source, tmp_path / "whole.jsonl", "--method", "randseq").exit_code == 0
-    code = "from linewise_training.lintseq import lintseq_command; lintseq_command()"
     arguments = ["--in", str(source), "--out", str(out), "--samples", "2", "--linter", "fast"]
-    command = [sys.executable, "-c", code, *arguments, "--method", "randseq"]
+    command = [sys.executable, "-m", "linewise", "train", "lintseq", *arguments, "--method", "randseq"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (out.exists() and out.stat().st_size > 10_000):
             time.sleep(0.01)
         process.send_signal(2)
         said = process.communicate()[1]
-    assert process.returncode == 1
-    assert said == "Error: stopped; give the same command again to go on\n"
+    assert process.returncode == 130
+    assert said == "stopped; give the same command again to go on\n"
     assert run(source, out, "--method", "randseq").exit_code == 0
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

@@ -26,7 +26,7 @@ def test_sources_that_cannot_be_saved_or_read_get_a_problem_and_no_exception():
 def test_without_ruff_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setitem(sys.modules, "ruff", None)
-    with pytest.raises(LinewiseError, match="pip install ruff"):
+    with pytest.raises(LinewiseError, match="-m pip install ruff"):
         get_verifier("ruff")
 
 

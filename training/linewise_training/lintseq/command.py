@@ -168,7 +168,8 @@ def lintseq_command(
     except OSError as error:
         raise click.ClickException(_failed(error, out)) from error
     except KeyboardInterrupt as error:
-        raise click.ClickException("stopped; give the same command again to go on") from error
+        click.echo("stopped; give the same command again to go on", err=True)
+        raise click.Abort from error
     _tell(output.counts, as_json)
     if page and not as_json:
         click.echo(f"figures: {page}")

@@ -16,7 +16,9 @@ from itertools import islice
 from typing import Any
 
 from linewise.errors import LinewiseError
+from linewise.installation import install_extra
 from linewise.verify import Verifier
+from linewise_training.lintseq.cluster import require_cluster
 from linewise_training.lintseq.driver import Program
 from linewise_training.lintseq.plan import Plan
 from linewise_training.lintseq.pool import sample_in_processes
@@ -27,13 +29,17 @@ _WINDOW_BLOCKS = 8  # blocks in flight for each processor
 
 
 def require_ray() -> Any:
-    """The module `ray`, with Ray Data. Raises LinewiseError where it is not installed."""
+    """The module `ray`, with Ray Data, once the cluster that RAY_ADDRESS names has answered.
+
+    Raises LinewiseError where Ray is not installed or the cluster is not there.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
+    require_cluster(os.environ.get("RAY_ADDRESS", ""))
     try:
         import ray.data  # noqa: PLC0415 (heavy, and only for those who ask for it)
     except ImportError as error:
         raise LinewiseError(
-            "--backend ray needs Ray Data, which is not installed: pip install 'linewise[ray]'"
+            f"--backend ray needs Ray Data, which is not installed; install it with: {install_extra('ray')}"
         ) from error
     return ray
 
@@ -127,4 +133,6 @@ def _start(ray: Any, workers: int) -> None:
         ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"reach the cluster {address} (RAY_ADDRESS)" if address else "start a local cluster"
-        raise LinewiseError(f"Ray could not {where}: {error}") from error
+        # Ray does not say so itself: it calls a cluster that wants a token one that it cannot connect to.
+        token = "; where it was started with tokens, set RAY_AUTH_MODE=token" if address else ""
+        raise LinewiseError(f"Ray could not {where}: {error}{token}") from error

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from linewise.errors import LinewiseError
+from linewise.installation import install_extra
 
 try:
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ImportError as error:
     raise LinewiseError(
-        "Parquet files need pyarrow, which is not installed; run: pip install 'linewise[training]'"
+        f"Parquet files need pyarrow, which is not installed; install it with: {install_extra('training')}"
     ) from error
 
 _ROWS = 4096
