@@ -28,6 +28,10 @@ def linewise(*arguments, **options):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
+    prepared = linewise("train", "run", "nano", "--out", folder, "--prepare")
+    assert prepared.returncode == 0, prepared.stderr
+    assert all((folder / stage / "tokens" / "meta.json").is_file() for stage in ("pretrain", "sft"))
+    assert not (folder / "pretrain" / "model").exists()
     cut = linewise("train", "run", "nano", "--out", folder, "--minutes", "0.0001")
     assert cut.returncode == os.EX_TEMPFAIL, cut.stderr
     assert "pretrain: the time was up after step 1 of 6; the same command goes on there" in cut.stderr

@@ -14,8 +14,9 @@ from linewise.errors import LinewiseError
 from linewise_training.corpus import corpus_command
 from linewise_training.export.command import export_command
 from linewise_training.lintseq import lintseq_command
-from linewise_training.recipe import Recipe, read_recipe, run_recipe
+from linewise_training.recipe import Recipe, read_recipe
 from linewise_training.report import report_command, show_command
+from linewise_training.run import run_recipe
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -63,9 +64,13 @@ def tokenizer_command(files: Path, vocabulary: int, characters: int, context: in
 @_out
 def pretrain_command(recipe: Recipe, corpus: Path, tokenizer: Path, out: Path) -> None:
     """Train a new model on code, every token learned."""
-    from linewise_training import steps  # noqa: PLC0415
+    from linewise_training import stage, steps  # noqa: PLC0415
 
-    _report(steps.pretrain(corpus, tokenizer, out, recipe.model, *recipe.pretrain, recipe.seed))
+    try:
+        steps.plan_pretraining(corpus, tokenizer, out, recipe.model, *recipe.pretrain, recipe.seed)
+        _report(stage.train_stage(out))
+    except LinewiseError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @train.command("sft")
@@ -79,9 +84,15 @@ def sft_command(
     recipe: Recipe, corpus: Path, sequences: Path, tokenizer: Path, model: Path, out: Path
 ) -> None:
     """Fine-tune on edits, given documents and instructions."""
-    from linewise_training import steps  # noqa: PLC0415
+    from linewise_training import stage, steps  # noqa: PLC0415
 
-    _report(steps.finetune(corpus, sequences, tokenizer, model, out, *recipe.sft, recipe.seed))
+    try:
+        steps.plan_tuning(
+            corpus, sequences, tokenizer, model, out, recipe.model.context, *recipe.sft, recipe.seed
+        )
+        _report(stage.train_stage(out))
+    except LinewiseError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @train.command(
@@ -99,6 +110,7 @@ def sft_command(
     type=click.FloatRange(min=0, min_open=True),
     help="Stop training after this time; exit code 75 says that the same command would go on.",
 )
+@click.option("--prepare", is_flag=True, help="Make everything that training needs, but do not train.")
 def run_command(
     recipe: Recipe,
     corpus_options: tuple[str, ...],
@@ -108,6 +120,7 @@ def run_command(
     leetcode: Path | None,
     benchmarks: tuple[Path, ...],
     minutes: float | None,
+    prepare: bool,
 ) -> None:
     """Run or resume every stage of RECIPE; ends with a GGUF file and a page of figures.
 
@@ -121,13 +134,13 @@ def run_command(
     sources += [option for path in benchmarks for option in ("--benchmark", str(path))]
     sources += corpus_options
     try:
-        model = run_recipe(recipe, out, sources, minutes)
+        made = run_recipe(recipe, out, sources, minutes=minutes, prepare=prepare)
     except StageCutError as cut:
         click.echo(str(cut), err=True)
         raise SystemExit(os.EX_TEMPFAIL) from cut
     except (LinewiseError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"model: {model}")
+    click.echo(f"{'prepared' if prepare else 'model'}: {made}")
 
 
 def _report(figures: Mapping[str, Any]) -> None:

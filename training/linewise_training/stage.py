@@ -1,12 +1,19 @@
-"""One training stage: a token file, a model, the Trainer; resumes from its last checkpoint.
+"""One training stage: its plan, its token files, the Trainer; resumes from its last checkpoint.
 
-Only torch, transformers, accelerate, tokenizers, safetensors, numpy and rich are needed here.
+    python -m linewise_training.stage RUN/pretrain RUN/sft --minutes 9
+
+trains prepared stages, one after the other, on a machine that has nothing else of Linewise's: only torch,
+transformers, accelerate, tokenizers, safetensors, numpy and rich are needed here.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import shutil
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +36,7 @@ from transformers.utils import logging as transformers_logging
 from linewise.errors import LinewiseError
 from linewise_training.callbacks import LossLog, StepProgress, TimeLimit, tensorboard
 from linewise_training.optimizer import new_optimizer
+from linewise_training.plan import StagePlan, read_plan
 from linewise_training.schedule import ModelShape, Schedule, learning_rate_factor
 from linewise_training.throughput import Throughput, peak_flops
 from linewise_training.token_file import TokenFile
@@ -108,26 +116,24 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         super().log({**logs, **speed} if "loss" in logs else logs, *args, **kwargs)
 
 
-def train_stage(
-    model: PreTrainedModel,
-    data: Path,
-    out: Path,
-    schedule: Schedule,
-    *,
-    validation: Path | None = None,
-    seed: int = 0,
-    extra_files: Sequence[Path] = (),
-    seconds: float | None = None,
-) -> dict[str, float]:
-    """Train `model` on the token file `data` and save it in `out`/model.
+def train_stage(out: Path, seconds: float | None = None) -> dict[str, float]:
+    """Train as the plan in the folder `out` says, on the token files beside it, and save it in `out`/model.
 
-    A stage that was cut goes on from its last checkpoint. Returns the last training loss, the validation loss
-    (nats per learned token) where there is a validation set, tokens read and seconds. Raises StageCutError
-    when `seconds` were over before the last step.
+    A stage that was cut goes on from its last checkpoint; one that is done only tells its figures. Returns
+    the last training loss, the validation loss (nats per learned token) where there is a validation set,
+    tokens read and seconds. Raises StageCutError when `seconds` were over before the last step.
     """
+    result_file = out / "result.json"
+    if result_file.is_file():
+        figures: dict[str, float] = json.loads(result_file.read_text(encoding="utf-8"))["figures"]
+        return figures
+    plan = read_plan(out)
+    schedule = plan.schedule
+    validation = out / "validation"
     transformers_logging.disable_progress_bar()  # of files that it reads and writes; steps have their own
     cuda = torch.cuda.is_available()
-    examples = TokenFile(data)
+    model = _planned_model(plan, out)
+    examples = TokenFile(out / "tokens")
     tokens_per_step = (
         schedule.batch
         * schedule.gradient_accumulation
@@ -152,8 +158,8 @@ def train_stage(
         dataloader_pin_memory=cuda,
         report_to=[],
         disable_tqdm=True,
-        seed=seed,
-        data_seed=seed,
+        seed=plan.seed,
+        data_seed=plan.seed,
         remove_unused_columns=False,
         label_names=["labels"],
     )
@@ -162,7 +168,7 @@ def train_stage(
         model=model,
         args=arguments,
         train_dataset=examples,
-        eval_dataset=TokenFile(validation) if validation else None,
+        eval_dataset=TokenFile(validation) if validation.is_dir() else None,
         data_collator=collate,
         callbacks=[
             LossLog(out / "losses.jsonl"),
@@ -176,28 +182,37 @@ def train_stage(
     trainer.remove_callback(PrinterCallback)
     model.config.use_cache = False  # with a cache, transformers would let examples of a block see one another
     out.mkdir(parents=True, exist_ok=True)
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    trained = trainer.train(resume_from_checkpoint=last_checkpoint(out))
     if limit.reached:
         raise StageCutError(
             f"{out.name}: the time was up after step {trainer.state.global_step} of {schedule.steps}; "
             "the same command goes on there"
         )
     figures = {
-        "train_loss": float(result.training_loss),
-        "seconds": float(result.metrics["train_runtime"]),
+        "train_loss": float(trained.training_loss),
+        "seconds": float(trained.metrics["train_runtime"]),
         "tokens": float(schedule.steps * tokens_per_step),
         "parameters": float(model.num_parameters()),
     }
-    if validation:
+    if validation.is_dir():
         figures["validation_loss"] = float(trainer.evaluate()["eval_loss"])
     model.config.use_cache = True
     model.save_pretrained(out / "model")
-    for file in extra_files:
+    for file in sorted((out / plan.tokenizer).glob("tokenizer*.json")):
         (out / "model" / file.name).write_bytes(file.read_bytes())
-    (out / "result.json").write_text(
-        json.dumps({"schedule": asdict(schedule), "seed": seed, **figures}, indent=2) + "\n", encoding="utf-8"
-    )
+    result = json.dumps({**asdict(plan), "figures": figures}, indent=2)
+    result_file.write_text(result + "\n", encoding="utf-8")
     return figures
+
+
+def _planned_model(plan: StagePlan, out: Path) -> PreTrainedModel:
+    if plan.shape is not None:
+        return new_model(plan.shape, plan.vocabulary, plan.seed)
+    model = load_model(out / plan.initial)
+    if plan.vocabulary > model.get_input_embeddings().num_embeddings:
+        set_seed(plan.seed)
+        model.resize_token_embeddings(plan.vocabulary, mean_resizing=False)
+    return model
 
 
 def _throughput(model: PreTrainedModel, tokens_per_step: int) -> Throughput:
@@ -238,3 +253,25 @@ def last_checkpoint(out: Path) -> str | None:
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
     """Stack blocks into a batch: `input_ids`, `labels` and `position_ids`, each of shape (batch, context)."""
     return {key: torch.stack([torch.from_numpy(item[key]) for item in items]) for key in items[0]}
+
+
+def main() -> int:
+    """Train the stages whose folders are named; 75 says that the time limit cut one, which can go on."""
+    parser = argparse.ArgumentParser(prog="python -m linewise_training.stage", description=main.__doc__)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="of a prepared stage")
+    parser.add_argument("--minutes", type=float, help="stop after this time, with a checkpoint")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    try:
+        for folder in arguments.folders:
+            left = None if arguments.minutes is None else 60 * arguments.minutes - (time.monotonic() - began)
+            figures = train_stage(folder, left)
+            sys.stdout.write(f"{folder.name}: {', '.join(f'{k} {v:.6g}' for k, v in figures.items())}\n")
+    except LinewiseError as error:
+        sys.stderr.write(f"{error}\n")
+        return os.EX_TEMPFAIL if isinstance(error, StageCutError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

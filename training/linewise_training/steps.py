@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
-from transformers import set_seed
 
 from linewise.formats import FimFormat, fim
 from linewise_training.corpus import corpus_command
 from linewise_training.export import export
 from linewise_training.lintseq import lintseq_command
 from linewise_training.mix import Mix, examples
+from linewise_training.packing import write_token_file
+from linewise_training.plan import StagePlan, write_plan
 from linewise_training.recipe import Recipe
 from linewise_training.schedule import ModelShape, Schedule
-from linewise_training.stage import load_model, new_model, train_stage
-from linewise_training.token_file import write_token_file
 from linewise_training.tokenizer import load_tokenizer, save_tokenizer, texts_of, train_tokenizer
 
 
@@ -55,67 +55,50 @@ def make_tokenizer(
     }
 
 
-def pretrain(
-    corpus: Path,
-    tokenizer: Path,
-    out: Path,
-    shape: ModelShape,
-    mix: Mix,
-    schedule: Schedule,
-    seed: int,
-    seconds: float | None = None,
-) -> Mapping[str, Any]:
-    """Train a new model on a mix, every token of it learned, for `seconds` at most."""
-    tokenizer_files = sorted(tokenizer.glob("tokenizer*.json"))
+def plan_pretraining(
+    corpus: Path, tokenizer: Path, out: Path, shape: ModelShape, mix: Mix, schedule: Schedule, seed: int
+) -> None:
+    """Make what a stage needs that trains a new model on a mix, every token of it learned."""
     vocabulary = load_tokenizer(tokenizer).get_vocab_size()
-    tokens = _token_files(corpus, None, tokenizer, out, shape.context, mix, seed, learn_all=True)
-    model = new_model(shape, vocabulary, seed)
-    return train_stage(
-        model,
-        tokens[0],
-        out,
-        schedule,
-        validation=tokens[1],
-        seed=seed,
-        extra_files=tokenizer_files,
-        seconds=seconds,
-    )
+    plan = StagePlan(vocabulary, _from(out, tokenizer), schedule, seed, shape=shape, mix=asdict(mix))
+    write_plan(plan, out)
+    _token_files(corpus, None, tokenizer, out, shape.context, mix, seed, learn_all=True)
 
 
-def finetune(
+def plan_tuning(
     corpus: Path,
     sequences: Path,
     tokenizer: Path,
     checkpoint: Path,
     out: Path,
+    context: int,
     mix: Mix,
     schedule: Schedule,
     seed: int,
-    seconds: float | None = None,
-) -> Mapping[str, Any]:
-    """Masked fine-tuning: only the edits are learned, given document and instruction (LintSeq 2.4).
+) -> None:
+    """Make what masked fine-tuning of a checkpoint needs (LintSeq 2.4).
 
-    Takes `seconds` at most.
+    Only the edits are learned, given document and instruction.
     """
-    model = load_model(checkpoint)
-    context = model.config.max_position_embeddings
     if mix.format == FimFormat.name:
         tokenizer = _with_fim_tokens(tokenizer, out / "tokenizer", context)
-    vocabulary = load_tokenizer(tokenizer).get_vocab_size()
-    if vocabulary > model.get_input_embeddings().num_embeddings:
-        set_seed(seed)
-        model.resize_token_embeddings(vocabulary, mean_resizing=False)
-    tokens = _token_files(corpus, sequences, tokenizer, out, context, mix, seed + 1, learn_all=False)
-    return train_stage(
-        model,
-        tokens[0],
+    write_plan(
+        StagePlan(
+            load_tokenizer(tokenizer).get_vocab_size(),
+            _from(out, tokenizer),
+            schedule,
+            seed,
+            initial=_from(out, checkpoint),
+            mix=asdict(mix),
+        ),
         out,
-        schedule,
-        validation=tokens[1],
-        seed=seed,
-        extra_files=sorted(tokenizer.glob("tokenizer*.json")),
-        seconds=seconds,
     )
+    _token_files(corpus, sequences, tokenizer, out, context, mix, seed + 1, learn_all=False)
+
+
+def _from(folder: Path, other: Path) -> str:
+    """The way to `other` from `folder`: a run folder can be moved, or packed for another machine."""
+    return os.path.relpath(other, folder)
 
 
 def make_gguf(model: Path, out: Path, recipe: Recipe) -> Mapping[str, Any]:

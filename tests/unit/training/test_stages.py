@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,15 +16,19 @@ from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from linewise.errors import LinewiseError
+from linewise_training import stage
 from linewise_training.examples import Piece
 from linewise_training.mix import held_out, without_licence_header
 from linewise_training.optimizer import MuonAdamW
-from linewise_training.recipe import Run, read_recipe
+from linewise_training.packing import write_token_file
+from linewise_training.plan import StagePlan, read_plan, write_plan
+from linewise_training.recipe import read_recipe
+from linewise_training.run import Run
 from linewise_training.schedule import ModelShape, Schedule, learning_rate_factor
 from linewise_training.stage import StageCutError, last_checkpoint, new_model, train_stage
 from linewise_training.throughput import Throughput, peak_flops
-from linewise_training.token_file import TokenFile, write_token_file
-from linewise_training.tokenizer import train_tokenizer
+from linewise_training.token_file import TokenFile
+from linewise_training.tokenizer import save_tokenizer, train_tokenizer
 
 SHAPE = ModelShape(hidden_size=32, layers=1, heads=2, intermediate_size=48, context=32)
 
@@ -31,11 +38,34 @@ def tokenizer():
     return train_tokenizer(["def f(x):\n    return x + 1\n"] * 3, 300)
 
 
+def examples(tokenizer, folder):
+    texts = [(Piece(f"def f{i}(x):\n    return x\n"),) for i in range(60)]
+    write_token_file(texts, tokenizer, folder, context=32)
+    return folder
+
+
 @pytest.fixture
 def tokens(tokenizer, tmp_path):
-    examples = [(Piece(f"def f{i}(x):\n    return x\n"),) for i in range(60)]
-    write_token_file(examples, tokenizer, tmp_path / "tokens", context=32)
-    return tmp_path / "tokens"
+    return examples(tokenizer, tmp_path / "tokens")
+
+
+@pytest.fixture
+def prepare(tokenizer, tmp_path):
+    """Makes a stage that is ready to be trained; returns its folder."""
+    save_tokenizer(tokenizer, tmp_path / "tokenizer", 32)
+
+    def make(name, **schedule):
+        folder = tmp_path / name
+        told = {"batch": 4, "learning_rate": 1e-2, **schedule}
+        write_plan(StagePlan(300, "../tokenizer", Schedule(**told), seed=1, shape=SHAPE), folder)
+        examples(tokenizer, folder / "tokens")
+        return folder
+
+    return make
+
+
+def weights(folder):
+    return (folder / "model" / "model.safetensors").read_bytes()
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60))
@@ -161,25 +191,41 @@ def test_a_learning_rate_set_by_a_scheduler_reaches_both_halves():
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-def test_training_learns_and_saves_what_it_measured(tokens, tmp_path):
-    schedule = Schedule(steps=30, batch=4, learning_rate=1e-2, save_steps=100)
-    model, seen = new_model(SHAPE, 300, 0), []
-    model.model.register_forward_pre_hook(lambda _, __, told: seen.append(told), with_kwargs=True)
-    figures = train_stage(model, tokens, tmp_path / "run", schedule, validation=tokens)
+def test_training_learns_and_saves_what_it_measured(prepare, tokenizer, monkeypatch):
+    folder = prepare("run", steps=30)
+    examples(tokenizer, folder / "validation")
+    seen = []
+
+    def new(shape, vocabulary, seed):
+        model = new_model(shape, vocabulary, seed)
+        model.model.register_forward_pre_hook(lambda _, __, told: seen.append(told), with_kwargs=True)
+        return model
+
+    monkeypatch.setattr(stage, "new_model", new)
+    figures = train_stage(folder)
+    assert figures["validation_loss"] < 2.0  # a random model has ln 300 = 5.7
     assert all((told["position_ids"] == 0).sum() > 4 for told in seen)  # several examples a block
     assert not any(told.get("use_cache") or told.get("past_key_values") for told in seen)
-    assert model.config.use_cache
-    assert figures["validation_loss"] < 2.0  # a random model has ln 300 = 5.7
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["schedule"]["steps"] == 30
-    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["schedule"]["steps"], result["figures"]) == (30, figures)
+    assert json.loads((folder / "model" / "config.json").read_text())["use_cache"]
+    assert (folder / "model" / "tokenizer.json").is_file()
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("loss")] == list(range(1, 31))
     assert len(events.Scalars("tokens_per_second")) == 29
 
 
-def test_a_cut_stage_goes_on_to_the_same_model(tokens, tmp_path, monkeypatch):
-    schedule = Schedule(steps=8, batch=4, learning_rate=1e-2, save_steps=3)
-    train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "whole", schedule, seed=1)
+def test_a_stage_that_is_done_only_tells_its_figures(prepare):
+    folder = prepare("run", steps=2)
+    figures, before = train_stage(folder), weights(folder)
+    (folder / "tokens" / "meta.json").unlink()
+    assert train_stage(folder) == figures
+    assert weights(folder) == before
+
+
+def test_a_cut_stage_goes_on_to_the_same_model(prepare, monkeypatch):
+    whole, cut = (prepare(name, steps=8, save_steps=3) for name in ("whole", "cut"))
+    train_stage(whole)
 
     class CutError(Exception):
         pass
@@ -187,29 +233,70 @@ def test_a_cut_stage_goes_on_to_the_same_model(tokens, tmp_path, monkeypatch):
     original = MuonAdamW.step
     steps = []
 
-    def cut(self, closure=None):
+    def step(self, closure=None):
         steps.append(1)
         if len(steps) == 6:
             raise CutError
         return original(self, closure)
 
-    monkeypatch.setattr(MuonAdamW, "step", cut)
+    monkeypatch.setattr(MuonAdamW, "step", step)
     with pytest.raises(CutError):
-        train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1)
+        train_stage(cut)
     monkeypatch.setattr(MuonAdamW, "step", original)
-    train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1)
-    whole, cut_run = ((tmp_path / n / "model" / "model.safetensors").read_bytes() for n in ("whole", "cut"))
-    assert whole == cut_run
+    train_stage(cut)
+    assert weights(whole) == weights(cut)
 
 
-def test_a_stage_that_ran_out_of_time_goes_on_to_the_same_model(tokens, tmp_path):
-    schedule = Schedule(steps=6, batch=4, learning_rate=1e-2, save_steps=100)
-    train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "whole", schedule, seed=1)
+def test_a_stage_that_ran_out_of_time_goes_on_to_the_same_model(prepare):
+    whole, cut = (prepare(name, steps=6) for name in ("whole", "cut"))
+    train_stage(whole)
     with pytest.raises(StageCutError, match="after step 1 of 6"):
-        train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1, seconds=0)
-    train_stage(new_model(SHAPE, 300, 0), tokens, tmp_path / "cut", schedule, seed=1)
-    whole, cut = ((tmp_path / n / "model" / "model.safetensors").read_bytes() for n in ("whole", "cut"))
-    assert whole == cut
+        train_stage(cut, seconds=0)
+    train_stage(cut)
+    assert weights(whole) == weights(cut)
+
+
+def test_a_prepared_run_is_trained_on_a_machine_that_has_only_what_training_needs(prepare, tmp_path):
+    first = prepare("first", steps=2)
+    second = prepare("second", steps=2)
+    (second / "plan.json").unlink()
+    # A vocabulary that has grown since: two tokens that the first model did not have.
+    schedule = Schedule(2, 4, 1e-2)
+    write_plan(StagePlan(302, "../tokenizer", schedule, seed=1, initial="../first/model"), second)
+    moved = tmp_path.parent / f"{tmp_path.name}-moved"
+    tmp_path.rename(moved)
+    (moved / "sitecustomize.py").write_text(
+        "import sys\n"
+        "for name in ('llama_cpp', 'pygls', 'pylint', 'pyflakes', 'click', 'pyarrow', 'gguf'):\n"
+        "    sys.modules[name] = None\n"
+    )
+    trained = subprocess.run(
+        [sys.executable, "-m", "linewise_training.stage", moved / first.name, moved / second.name],
+        env={**os.environ, "PYTHONPATH": str(moved)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert [line.split(":")[0] for line in trained.stdout.splitlines()] == ["first", "second"]
+    assert json.loads((moved / "second" / "model" / "config.json").read_text())["vocab_size"] == 302
+
+
+def test_a_folder_with_another_plan_is_left_as_it_is(prepare):
+    folder = prepare("run", steps=2)
+    plan = read_plan(folder)
+    with pytest.raises(LinewiseError, match="other settings"):
+        write_plan(replace(plan, seed=2), folder)
+    write_plan(plan, folder)
+    assert read_plan(folder) == plan
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "no prepared stage"), ("{", "damaged"), ("{}", "damaged")])
+def test_a_stage_without_a_plan_says_what_to_do(tmp_path, text, said):
+    if text:
+        (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(LinewiseError, match=said):
+        train_stage(tmp_path)
 
 
 def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path):
