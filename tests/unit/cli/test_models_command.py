@@ -89,3 +89,38 @@ def test_each_mistake_is_one_line(linewise_command, tiny_gguf: Path, tmp_path: P
     shutil.rmtree(folder)
     folder.write_text("a file in the folder's place")
     assert "cannot be changed" in linewise_command("models", "add", tiny_gguf).err
+
+
+def test_a_checkpoint_is_converted_and_says_where_it_is_from(
+    linewise_command, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.gguf"
+    arguments = (
+        "models",
+        "convert",
+        tiny_checkpoint,
+        "--out",
+        out,
+        "--format",
+        "lintseq",
+        "--licence",
+        "mit",
+    )
+    outcome = linewise_command(*arguments, "--quantize", "Q6_K")
+    assert outcome.status == 0 and "Q6_K" in outcome.out
+    checksum = outcome.out.split()[-1]
+    linewise_command("models", "add", out)
+    facts = json.loads(linewise_command("models", "info", "out", "--json").out)
+    assert (facts["format"], facts["licence"]) == ("lintseq", "mit")
+    assert facts["metadata"]["linewise.source_sha256"] == checksum
+    out.unlink()
+    assert linewise_command(*arguments, "--sha256", checksum).status == 0
+    out.unlink()
+    for extra, status in (
+        (("--sha256", "0" * 64), 1),
+        (("--quantize", "q9"), 2),
+        (("--to", "ctranslate2"), 2),
+    ):
+        refused = linewise_command(*arguments, *extra)
+        assert refused.status == status and "Traceback" not in refused.err
+    assert not out.exists()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from linewise.errors import ModelError
 
@@ -35,6 +36,8 @@ def importance_matrix(folder: Path, text: Path, names: Mapping[str, str]) -> dic
         raise ModelError(
             f"The calibration text {text} cannot be read ({error}): name a UTF-8 text."
         ) from None
+    disable_progress_bar()
+    set_verbosity_error()  # it would warn of a text longer than the context, which is cut into windows below
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = tokenizer(content, return_tensors="pt", add_special_tokens=False).input_ids[0, :MAX_TOKENS]
     if len(ids) < WINDOW // 4:
