@@ -16,6 +16,7 @@ from linewise_training.export.command import export_command
 from linewise_training.lintseq import lintseq_command
 from linewise_training.recipe import Recipe, read_recipe
 from linewise_training.report import report_command, show_command
+from linewise_training.report.mixture import examples_command
 from linewise_training.run import run_recipe
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -152,3 +153,4 @@ train.add_command(lintseq_command)
 train.add_command(export_command)
 train.add_command(show_command)
 train.add_command(report_command)
+train.add_command(examples_command)

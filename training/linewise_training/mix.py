@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from linewise.edits import parse_sequence, split_lines
+from linewise.errors import LinewiseError
+from linewise_training.corpus.harvest import is_test
 from linewise_training.examples import (
     EDIT_LOG,
     Example,
     Form,
+    body_example,
+    continuing_example,
     editing_example,
     form_called,
     function_example,
+    history_example,
     plain_examples,
     rephrase,
     writing_example,
@@ -32,22 +37,29 @@ class Mix:
     """Shares of a stage's data.
 
     `plain_characters` of files as they are; `writing` passes over the LintSeq sequences, each pass with
-    instructions phrased anew; `editing` and `function` examples per file of the corpus. No example shows
+    instructions phrased anew, and `continuing` examples for each that begin half-way; `editing`, `function`
+    and `body` examples per file of the corpus; `history` examples per edit of its histories. No example shows
     more than `window_characters` of a file. Files of one origin (a package) are used up to
-    `origin_characters`, so that a few large packages do not drown the others. `format` is the Format that the
-    examples are written in; the tasks are the same in all.
+    `origin_characters`, so that a few large packages do not drown the others, and of test files the share
+    `tests`. `format` is the Format that the examples are written in; the tasks are the same in all.
     """
 
     plain_characters: int = 0
     writing: int = 1
     editing: float = 1.0
     function: float = 0.5
+    body: float = 0.0
+    continuing: float = 0.0
+    history: float = 0.0
+    tests: float = 1.0
     window_characters: int = 2000
     origin_characters: int = 2_500_000
     format: str = EDIT_LOG.name
 
     def __post_init__(self) -> None:
         form_called(self.format)
+        if not 0 <= self.tests <= 1:
+            raise ValueError(f"tests = {self.tests} is not a share from 0 to 1")
 
 
 def held_out(text: str) -> bool:
@@ -57,32 +69,50 @@ def held_out(text: str) -> bool:
 
 
 def examples(
-    files: Path, sequences: Path | None, mix: Mix, seed: int, *, validation: bool
+    files: Path,
+    sequences: Path | None,
+    mix: Mix,
+    seed: int,
+    *,
+    validation: bool,
+    limit: int | None = None,
 ) -> Iterator[Example]:
     """Examples of a mix in random order, repeatable from `seed`.
 
     `files` is a corpus's files.jsonl, `sequences` the output of `linewise train lintseq`. With `validation`
-    only held-out items are used, otherwise only the others.
+    only held-out items are used, otherwise only the others; with `limit`, so many files, sequences and
+    histories drawn at random.
     """
     rng = random.Random(seed)
     form = form_called(mix.format)
-    streams = [list(_of_files(files, mix, rng, form, validation))]
+    streams = [list(_of_files(files, mix, rng, form, validation, limit))]
     if sequences is not None:
         rows = [row for row in read_jsonl(sequences) if held_out(str(row["program"])) is validation]
+        if limit is not None:
+            rows = rng.sample(rows, min(limit, len(rows)))
         for _ in range(mix.writing if not validation else 1):
             streams.append([_of_sequence(row, rng, form) for row in rows])
+        streams.append(list(_halves(rows, mix, rng, form)))
+    if mix.history:
+        streams.append(list(_of_histories(files, mix, rng, form, validation, limit)))
     everything = [example for stream in streams for example in stream]
     rng.shuffle(everything)
     yield from everything
 
 
-def _of_files(files: Path, mix: Mix, rng: random.Random, form: Form, validation: bool) -> Iterable[Example]:
+def _of_files(
+    files: Path, mix: Mix, rng: random.Random, form: Form, validation: bool, limit: int | None
+) -> Iterable[Example]:
     rows = [row for row in read_jsonl(files) if held_out(str(row["text"])) is validation]
     rng.shuffle(rows)
+    if limit is not None:
+        del rows[limit:]
     plain_left = mix.plain_characters
     used: Counter[str] = Counter()
     for row in rows:
         text, path, origin = without_licence_header(str(row["text"])), str(row["path"]), str(row["origin"])
+        if mix.tests < 1 and is_test(path) and rng.random() >= mix.tests:
+            continue
         used[origin] += len(text)
         if used[origin] > mix.origin_characters:
             continue
@@ -99,6 +129,42 @@ def _of_files(files: Path, mix: Mix, rng: random.Random, form: Form, validation:
             example = function_example(name, text, mix.window_characters, rng, form)
             if example:
                 yield example
+        for _ in range(_times(mix.body, rng)):
+            example = body_example(name, text, mix.window_characters, rng, form)
+            if example:
+                yield example
+
+
+def _of_histories(
+    files: Path, mix: Mix, rng: random.Random, form: Form, validation: bool, limit: int | None
+) -> Iterable[Example]:
+    """Examples of the histories beside `files`; those of a held-out file are held out."""
+    histories = files.with_name("histories.jsonl")
+    if not histories.is_file():
+        raise LinewiseError(
+            f"the mix asks for history examples, and {histories} is not there; make the corpus with "
+            "--repository, or leave `history` out"
+        )
+    # A file's history goes where the file goes, or it would give the file away.
+    known = {(str(row["origin"]), str(row["path"])): held_out(str(row["text"])) for row in read_jsonl(files)}
+    rows = list(read_jsonl(histories))
+    if limit is not None:
+        rows = rng.sample(rows, min(limit, len(rows)))
+    for row in rows:
+        place = str(row["origin"]), str(row["path"])
+        if known.get(place, held_out("/".join(place))) is not validation:
+            continue
+        start, texts, messages = str(row["start"]), _texts(row["edits"]), _texts(row["messages"])
+        edits = [edit for text in texts for edit in parse_sequence(text).edits]
+        name = place[1].rsplit("/", maxsplit=1)[-1]
+        for _ in range(_times(mix.history * len(edits), rng)):
+            example = history_example(name, start, edits, messages, mix.window_characters, rng, form)
+            if example:
+                yield example
+
+
+def _texts(value: object) -> list[str]:
+    return [str(text) for text in value] if isinstance(value, list) else []
 
 
 def without_licence_header(text: str) -> str:
@@ -112,6 +178,15 @@ def without_licence_header(text: str) -> str:
 def _of_sequence(row: dict[str, Any], rng: random.Random, form: Form) -> Example:
     edits = [edit for text in row["edits"] for edit in parse_sequence(text).edits]
     return writing_example(rephrase(row["instruction"], rng), row["program"], edits, rng, form)
+
+
+def _halves(rows: Iterable[dict[str, Any]], mix: Mix, rng: random.Random, form: Form) -> Iterable[Example]:
+    for row in rows:
+        for _ in range(_times(mix.continuing, rng)):
+            edits = [edit for text in row["edits"] for edit in parse_sequence(text).edits]
+            example = continuing_example(str(row["program"]), edits, mix.window_characters, rng, form)
+            if example:
+                yield example
 
 
 def _times(mean: float, rng: random.Random) -> int:

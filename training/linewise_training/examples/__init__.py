@@ -1,15 +1,17 @@
 """Training examples: documents, edits and cursors, written as the format writes them for the editor."""
 
 from linewise.errors import LinewiseError
-from linewise_training.examples.editing import editing_example, editing_task, function_example
+from linewise_training.examples.editing import editing_example, editing_task
 from linewise_training.examples.example import Example, Piece, encode
 from linewise_training.examples.form import EditingTask, Form, TaskCursor, WritingTask
+from linewise_training.examples.functions import body_example, function_example, function_task
+from linewise_training.examples.history import history_example, history_task
 from linewise_training.examples.in_edit_log import EDIT_LOG
 from linewise_training.examples.in_fim import FimForm
 from linewise_training.examples.in_lintseq import LintSeqForm
 from linewise_training.examples.instructions import rephrase
 from linewise_training.examples.plain import plain_examples
-from linewise_training.examples.writing import writing_example
+from linewise_training.examples.writing import continuing_example, writing_example
 
 __all__ = [
     "EDIT_LOG",
@@ -20,11 +22,16 @@ __all__ = [
     "Piece",
     "TaskCursor",
     "WritingTask",
+    "body_example",
+    "continuing_example",
     "editing_example",
     "editing_task",
     "encode",
     "form_called",
     "function_example",
+    "function_task",
+    "history_example",
+    "history_task",
     "plain_examples",
     "rephrase",
     "writing_example",

@@ -8,15 +8,14 @@ follows the cursor stays (text is put in its middle), goes, or was never there: 
 
 from __future__ import annotations
 
-import ast
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from linewise.edits import Edit, EditLog, Hunk, Lines
+from linewise.edits import EditLog, Hunk, Lines
 from linewise.formats.edit_log import INLINE_RUN_UP
 from linewise_training.examples.example import Example
-from linewise_training.examples.form import EditingTask, Form, TaskCursor, WritingTask
+from linewise_training.examples.form import EditingTask, Form, TaskCursor
 from linewise_training.examples.in_edit_log import EDIT_LOG
 
 
@@ -78,43 +77,6 @@ def editing_task(
     return EditingTask(path, log, tuple(hunks), cursor, run_up=longest)
 
 
-def function_example(
-    path: str, text: str, max_characters: int, rng: random.Random, form: Form = EDIT_LOG
-) -> Example | None:
-    """A window of a file without one documented function, its docstring as instruction, and the edit.
-
-    None where the file has no such function, or none that fits `max_characters` with its surroundings.
-    """
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    documented = [
-        (node, doc)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and (doc := ast.get_docstring(node))
-        and 3 <= (node.end_lineno or 0) - node.lineno <= 30
-    ]
-    if not documented:
-        return None
-    node, doc = rng.choice(documented)
-    lines = text.split("\n")
-    start = min([node.lineno, *(d.lineno for d in node.decorator_list)]) - 1
-    end = node.end_lineno or node.lineno
-    first = max(0, start - rng.randrange(40))
-    last = end + rng.randrange(20)
-    if sum(len(line) + 1 for line in lines[first:last]) > max_characters:
-        return None
-    sentence = " ".join(doc.split("\n\n")[0].split()).rstrip(".")
-    snapshot = (*lines[first:start], *lines[end:last])
-    log = EditLog.open("\n".join(snapshot).rstrip("\n") + "\n", first_line=first)
-    if len(log.lines) - 1 < start - first:
-        return None
-    edit = Edit((Hunk(start - first, (), tuple(lines[start:end])),))
-    return form.writing(WritingTask(path, log, sentence[:200], (edit,)))
-
-
 def _spans(lines: Lines, rng: random.Random) -> list[tuple[int, int]]:
     """One to four disjoint spans of lines to take away, in order; short ones are the commonest."""
     spans: list[tuple[int, int]] = []
@@ -131,8 +93,7 @@ def _spans(lines: Lines, rng: random.Random) -> list[tuple[int, int]]:
 def _cursor_in(added: Lines, rng: random.Random) -> TaskCursor:
     row = rng.randrange(len(added))
     line = added[row]
-    indent = len(line) - len(line.lstrip())
-    column = rng.choice((0, indent, rng.randint(indent, len(line)), rng.randint(indent, len(line))))
+    column = column_in(line, rng)
     kind = rng.random()
     if row or kind < 0.5:
         return TaskCursor(row, column, None)  # new lines, typed one after another
@@ -140,3 +101,9 @@ def _cursor_in(added: Lines, rng: random.Random) -> TaskCursor:
         return TaskCursor(row, column, line[:column])  # the line stands there up to the cursor
     tail = line[rng.randint(column, len(line)) :]
     return TaskCursor(row, column, line[:column] + tail)  # text is missing in the middle of the line
+
+
+def column_in(line: str, rng: random.Random) -> int:
+    """A column of a line at which a cursor may stand: its start, its indent, or anywhere after that."""
+    indent = len(line) - len(line.lstrip())
+    return rng.choice((0, indent, rng.randint(indent, len(line)), rng.randint(indent, len(line))))

@@ -53,6 +53,8 @@ def _hole(path: str, state: Lines, hunks: Sequence[Hunk], cursor: TaskCursor | N
     tail = place.there[place.column :] if place.there is not None else ""
     before = (*state[: hunk.start], *hunk.added[: place.row])
     after = state[hunk.end :]
+    if tail and not rest.endswith(tail):
+        tail = ""  # it goes, and a middle cannot say so: it is gone already
     if tail:
         # The text after the cursor stands on its line, so all below it must stand there, too.
         rest, after, others = rest[: len(rest) - len(tail)], (*others, *after), []

@@ -1,13 +1,15 @@
-"""Writing by instruction: an empty file, an instruction, and the LintSeq edits of a program."""
+"""LintSeq edits of a program: all of them after an instruction, in an empty file, or the next few of them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 
-from linewise.edits import Edit, EditLog
+from linewise.edits import Edit, EditLog, sequential
+from linewise.formats.edit_log import INLINE_RUN_UP
+from linewise_training.examples.editing import column_in
 from linewise_training.examples.example import Example
-from linewise_training.examples.form import Form, WritingTask
+from linewise_training.examples.form import EditingTask, Form, TaskCursor, WritingTask
 from linewise_training.examples.in_edit_log import EDIT_LOG
 
 
@@ -29,6 +31,36 @@ def writing_example(
     """An empty file, an instruction, and the edits that write `program`."""
     task = WritingTask(file_name(program, rng), EditLog.open(""), instruction, tuple(edits))
     return form.writing(task)
+
+
+def continuing_example(
+    program: str, edits: Sequence[Edit], max_characters: int, rng: random.Random, form: Form = EDIT_LOG
+) -> Example | None:
+    """A program half written by its LintSeq edits, some of them in the log, and the next ones to write.
+
+    What is missing from the snapshot is what LintSeq took away, so that each state is as clean as the
+    program. Two times in three the last edit is in progress at a cursor. None for a single edit, or where
+    the snapshot and the edits are longer than `max_characters`.
+    """
+    hunks = [hunk for edit in edits for hunk in sequential(edit)]
+    if len(hunks) < 2 or len(program) > max_characters:
+        return None
+    known = rng.randrange(1, len(hunks))
+    shown = rng.randint(max(0, known - 2), known)
+    log = EditLog.open("")
+    for hunk in hunks[:shown]:
+        log = log.record(hunk)
+    log = EditLog.open((*log.lines, "") if log.lines[-1:] != ("",) else log.lines)
+    for hunk in hunks[shown:known]:
+        log = log.record(hunk)
+    new = hunks[known : known + rng.randint(1, 4)]
+    path, cursor = file_name(program, rng), None
+    added = new[-1].added
+    if any(line.strip() for line in added) and rng.random() < 0.67:
+        row = rng.randrange(len(added))
+        cursor = TaskCursor(row, column_in(added[row], rng), None)
+    run_up = INLINE_RUN_UP if rng.random() < 0.5 else rng.randint(1, INLINE_RUN_UP)
+    return form.editing(EditingTask(path, log, tuple(new), cursor, run_up))
 
 
 def _defines(line: str) -> bool:
