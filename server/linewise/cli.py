@@ -25,7 +25,10 @@ OWN: Mapping[str, str] = {
     "models": "linewise.commands.models:models_command",
     "write": "linewise.commands.write:write_command",
 }
-JOINED: Mapping[str, str] = {"train": "Make a model: corpus, LintSeq, tokenizer, training, export."}
+JOINED: Mapping[str, str] = {
+    "eval": "Measure a model: pass@k on benchmarks, completion and editing, comparisons.",
+    "train": "Make a model: corpus, LintSeq, tokenizer, training, export.",
+}
 """Help of the known commands that join by entry point: asking the command itself would import it."""
 
 

@@ -24,6 +24,8 @@ Ending: TypeAlias = Literal[
 ]
 Finished: TypeAlias = Callable[[str], bool]
 """Whether the text generated so far is all that is wanted."""
+FinishedOf: TypeAlias = Callable[[int, str], bool]
+"""The same for many requests: the number of the request, from 0, and its text so far."""
 
 
 @dataclass(frozen=True, slots=True)

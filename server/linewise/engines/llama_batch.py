@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import count
 
 import numpy as np
 
 from linewise.engines import llama_library
 from linewise.engines.cores import Threads
-from linewise.engines.generation import Choices, Finished, Generation, Lane, Plan
+from linewise.engines.generation import Choices, Finished, FinishedOf, Generation, Lane, Plan
 from linewise.engines.llama_library import api
 from linewise.engines.protocol import CancelSignal, Request
 from linewise.engines.sampling import Logits
@@ -73,7 +74,7 @@ class LlamaBatch:
     def generate(
         self,
         requests: Iterable[Request],
-        finished: Finished | None = None,
+        finished: FinishedOf | None = None,
         cancel: CancelSignal | None = None,
     ) -> Iterator[Generation]:
         """The generations of `requests`, in their order, each as soon as those before it are done.
@@ -96,7 +97,7 @@ class LlamaBatch:
                     exhausted = True
                     break
                 number = next(numbers)
-                lane = self._begin(request, finished)
+                lane = self._begin(request, partial(finished, number) if finished else None)
                 chosen = lane.choose(self._prompt_logits.copy()) if lane.ended is None else 0
                 if lane.ended is not None:
                     done[number] = lane.generation()

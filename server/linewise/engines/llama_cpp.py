@@ -85,7 +85,8 @@ class LlamaCppEngine:
         self._tokenized: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._tokenized_size = 0
         self.last_call: CallStatistics | None = None
-        self._info = _model_info(path, model, limit, summary.size_bytes, fim)
+        begin = llama_library.begin_token(model, self._vocabulary)
+        self._info = _model_info(path, model, limit, summary.size_bytes, fim, begin)
         unused = np.array(sorted(self._vocabulary.unused), dtype=np.intp)
         self._choices = Choices(self._info.name, self._vocabulary, SpellingIndex(self._vocabulary), unused)
 
@@ -270,7 +271,9 @@ def _context_limit(path: Path, wanted: int | None, trained: int) -> int:
     return wanted
 
 
-def _model_info(path: Path, model: int, limit: int, size: int, fim: FimTokens | None) -> ModelInfo:
+def _model_info(
+    path: Path, model: int, limit: int, size: int, fim: FimTokens | None, begin: str
+) -> ModelInfo:
     values = llama_library.metadata(model)
     return ModelInfo(
         name=values.get("general.name") or path.stem,
@@ -282,4 +285,5 @@ def _model_info(path: Path, model: int, limit: int, size: int, fim: FimTokens | 
         format=values.get("linewise.format"),
         metadata=values,
         fim=fim,
+        begin=begin,
     )

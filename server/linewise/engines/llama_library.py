@@ -227,6 +227,14 @@ def read_vocabulary(model: int) -> Vocabulary:
     )
 
 
+def begin_token(model: int, vocabulary: Vocabulary) -> str:
+    """The special token, by its text, that every text of `model` begins with; empty where there is none."""
+    handle = api.llama_model_get_vocab(model)
+    begin = api.llama_vocab_bos(handle)
+    begins = api.llama_vocab_get_add_bos(handle) and 0 <= begin < len(vocabulary.pieces)
+    return vocabulary.pieces[begin].decode("utf-8", "replace") if begins else ""
+
+
 def read_fim_tokens(model: int, vocabulary: Vocabulary) -> FimTokens | None:
     """The tokens with which `model` fills in the middle, as its file names them or llama.cpp knows them by
     their texts; None where it lacks any of the three.
@@ -240,8 +248,6 @@ def read_fim_tokens(model: int, vocabulary: Vocabulary) -> FimTokens | None:
     }
     if not {"pre", "suf", "mid"} <= texts.keys():
         return None
-    begin = api.llama_vocab_bos(handle)
-    begins = api.llama_vocab_get_add_bos(handle) and 0 <= begin < len(vocabulary.pieces)
     order = metadata(model).get(FIM_ORDER, "psm")
     if order not in ("psm", "spm"):
         raise ModelError(f"The model's metadata has {FIM_ORDER} = {order!r}: it must be psm or spm.")
@@ -249,7 +255,7 @@ def read_fim_tokens(model: int, vocabulary: Vocabulary) -> FimTokens | None:
         texts["pre"],
         texts["suf"],
         texts["mid"],
-        begin=vocabulary.pieces[begin].decode("utf-8", "replace") if begins else "",
+        begin=begin_token(model, vocabulary),
         ends=tuple(text for role, text in texts.items() if role in ("pad", "rep", "sep")),
         order="spm" if order == "spm" else "psm",
     )

@@ -89,7 +89,8 @@ class ModelInfo:
     """What a model says of itself.
 
     `format` is the name of the Format that it was trained on, if known; `fim` are its fill-in-the-middle
-    tokens, if it has any.
+    tokens, if it has any; `begin` is the special token that every text begins with, by its text, empty
+    where there is none.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ModelInfo:
     format: str | None
     metadata: Mapping[str, str]
     fim: FimTokens | None = None
+    begin: str = ""
 
 
 class CancelSignal(Protocol):

@@ -19,7 +19,6 @@ FIM = "fim"
 FORMS = ("edit-log/1", "lintseq", FIM, PLAIN)
 """How a model writes: edits in one of Linewise's formats, between a prefix and a suffix, or simply on."""
 
-_FIM_KEYS = ("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id")
 _EDIT_TOKEN = "<|diff|>"
 
 model_option = click.option(
@@ -74,7 +73,7 @@ def model_form(engine: Engine, wanted: str | None = None) -> str:
                 f"say with --format how it writes ({', '.join(FORMS)})"
             )
         return named
-    if any(key in info.metadata for key in _FIM_KEYS):
+    if info.fim is not None:
         return FIM
     if has_token(engine, _EDIT_TOKEN):
         raise ModelError(
