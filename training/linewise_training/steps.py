@@ -16,7 +16,7 @@ from linewise.formats import FimFormat, fim
 from linewise_training.corpus import corpus_command
 from linewise_training.export import export
 from linewise_training.lintseq import lintseq_command
-from linewise_training.mix import Mix, examples
+from linewise_training.mix import Mix, examples, held_out
 from linewise_training.packing import write_token_file
 from linewise_training.plan import StagePlan, write_plan
 from linewise_training.recipe import Recipe
@@ -42,17 +42,21 @@ def make_sequences(corpus: Path, tokenizer: Path, out: Path, options: Sequence[s
 def make_tokenizer(
     files: Path, out: Path, vocabulary: int, characters: int, context: int
 ) -> Mapping[str, Any]:
-    """Learn a tokenizer from about `characters` of a corpus, taken evenly from all of it."""
+    """Learn a tokenizer from about `characters` of a corpus, evenly from all of it but what is held out.
+
+    Returns its size and, where the corpus has held-out files, how many bytes of them (UTF-8) make a token.
+    """
     total = sum(len(text) for text in texts_of(files))
     every = max(1, total // max(1, characters))
-    tokenizer = train_tokenizer(itertools.islice(texts_of(files), 0, None, every), vocabulary)
+    learned = (text for text in texts_of(files) if not held_out(text))
+    tokenizer = train_tokenizer(itertools.islice(learned, 0, None, every), vocabulary)
     save_tokenizer(tokenizer, out, context)
-    sample = "".join(itertools.islice(texts_of(files), 0, 500, 7))
-    tokens = len(tokenizer.encode(sample, add_special_tokens=False).ids)
-    return {
-        "vocabulary": tokenizer.get_vocab_size(),
-        "bytes_per_token": len(sample.encode()) / max(1, tokens),
-    }
+    sample = [text for text in texts_of(files) if held_out(text)]
+    tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(sample, add_special_tokens=False))
+    figures: dict[str, Any] = {"vocabulary": tokenizer.get_vocab_size(), "held_out_files": len(sample)}
+    if tokens:
+        figures["bytes_per_token"] = sum(len(text.encode()) for text in sample) / tokens
+    return figures
 
 
 def plan_pretraining(
