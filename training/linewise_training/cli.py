@@ -14,9 +14,9 @@ from linewise.errors import LinewiseError
 from linewise_training.corpus import corpus_command
 from linewise_training.export.command import export_command
 from linewise_training.lintseq import lintseq_command
+from linewise_training.parcel import MEBIBYTE, pack, unpack
 from linewise_training.recipe import Recipe, read_recipe
 from linewise_training.report import report_command, show_command
-from linewise_training.report.mixture import examples_command
 from linewise_training.run import run_recipe
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -144,6 +144,33 @@ def run_command(
     click.echo(f"{'prepared' if prepare else 'model'}: {made}")
 
 
+@train.command("pack")
+@click.argument("run", type=_FOLDER)
+@_out
+@click.option("--trained", is_flag=True, help="What training gave, instead of what it needs.")
+@click.option(
+    "--part-mib", type=click.IntRange(min=1), default=16, show_default=True, help="Size of a part, in MiB."
+)
+def pack_command(run: Path, out: Path, part_mib: int, *, trained: bool) -> None:
+    """Put the prepared stages of RUN into small files, to be trained on another machine."""
+    try:
+        parts = pack(run, out, trained=trained, part_bytes=part_mib * MEBIBYTE)
+    except (LinewiseError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{out}: {len(parts)} parts, {sum(part.stat().st_size for part in parts) / MEBIBYTE:.1f} MiB")
+
+
+@train.command("unpack")
+@click.argument("parcel", type=_FOLDER)
+@click.argument("run", type=_OUT)
+def unpack_command(parcel: Path, run: Path) -> None:
+    """Put what `pack` wrote into the folder RUN; then `linewise train run` goes on with it."""
+    try:
+        click.echo(f"{run}: {len(unpack(parcel, run))} files")
+    except (LinewiseError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
 def _report(figures: Mapping[str, Any]) -> None:
     click.echo(json.dumps(dict(figures)))
 
@@ -153,4 +180,3 @@ train.add_command(lintseq_command)
 train.add_command(export_command)
 train.add_command(show_command)
 train.add_command(report_command)
-train.add_command(examples_command)
