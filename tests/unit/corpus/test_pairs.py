@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from linewise_training.corpus import SourceFile, function_pairs
 from linewise_training.corpus.functions import free_names, indented_by_four, without_docstring
-from linewise_training.corpus.pairs import first_sentence
+from linewise_training.corpus.pairs import first_sentence, module_pair
 
 
 def pairs(source):
@@ -96,6 +96,57 @@ def test_what_does_not_stand_alone_is_no_pair(source):
 )
 def test_docstring_markup_and_noise_are_taken_off(docstring, sentence):
     assert first_sentence(docstring) == sentence
+
+
+MODULE = '''#!/usr/bin/env python
+# Copyright 2020 Somebody
+"""Count the words of files. It is small.
+
+More about it.
+"""
+
+import sys
+
+import requests
+
+
+def words(text):
+    """Return how many words there are."""
+    return len(text.split())
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(words(requests.get(name).text))
+'''
+
+
+def whole(text):
+    found = module_pair(SourceFile(text, "m.py", "o", "1", "MIT", ""), ast.parse(text))
+    return found and (found.instruction, found.program)
+
+
+def test_a_small_file_is_a_program_whose_docstring_says_what_it_is_for():
+    instruction, program = whole(MODULE)
+    assert instruction == "Count the words of files."
+    assert program.startswith("import sys\n\nimport requests\n\n\ndef words(text):\n    return len(")
+    assert program.endswith("print(words(requests.get(name).text))")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Count the words of files.", "Deprecated."),
+        ("import sys", "from . import sys"),
+        ("import requests", "from requests import *"),
+        ("    return len", "    x = 1\n" * 100 + "    return len"),
+        ("    return len", f"    x = '{'long' * 800}'\n    return len"),
+        ("def words(text):\n", "words = lambda text: 1\nif 1:\n"),
+    ],
+)
+def test_a_file_that_says_nothing_needs_its_package_or_is_long_is_no_pair(old, new):
+    assert old in MODULE
+    assert whole(MODULE.replace(old, new)) is None
 
 
 def test_a_body_that_was_only_a_docstring_becomes_pass():

@@ -1,8 +1,9 @@
-"""Instruction pairs: what a short, self-contained function or class is for, and its source.
+"""Instruction pairs: what a short, self-contained function or class, or a small file, is for, and its source.
 
 The instruction is the first sentence of the docstring, and the program is the function without its
 docstrings, below the imports (standard library and numpy) and the definitions of its module that it needs.
-Left out: methods alone, what needs other packages, and what is longer than 60 lines with all that.
+Left out: methods alone, what needs other packages, and what is longer than 60 lines with all that. A file of
+up to 100 lines is a program as it stands, whatever it imports, unless from its own package.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from linewise_training.corpus.functions import (
 from linewise_training.corpus.harvest import SourceFile
 
 MIN_LINES, MAX_LINES = 2, 60
+MIN_MODULE_LINES, MAX_MODULE_LINES, MAX_MODULE_CHARACTERS = 8, 100, 3000
 MIN_WORDS, MAX_INSTRUCTION = 3, 240
 
 _IMPORTABLE = frozenset(name for name in sys.stdlib_module_names if name[0] != "_") | {"numpy"}
@@ -40,7 +42,8 @@ _USELESS = re.compile(
     r"\b(deprecated|internal|private|xxx|todo|fixme|stub|placeholder|dummy|no-?op|(not |un)implemented"
     r"|overrid(e|es|den|ing)|monkey-?patch(es|ed|ing)?|workaround|hack|backport(ed)?|mix-?in|abstract"
     r"|(base|parent|super|sub) ?-?class(es)?|(unit)? ?tests?|testing|fixture|equations? \(?[\d.]+"
-    r"|this (patch|class|method|module|function|is|was))\b|https?://"
+    r"|copyright|all rights reserved|vendored"
+    r"|this (patch|class|method|module|function|code|file|package|script|is|was))\b|https?://"
     r"|^(see|same as|like|alias|wrapper|helper|override|legacy|trivial|base|raised|example|used)\b",
     re.IGNORECASE,
 )
@@ -98,6 +101,30 @@ def function_pairs(file: SourceFile, tree: ast.Module) -> Iterator[Pair]:
         program = tidy(whole, imports) if whole is not None else None
         if program is not None:
             yield Pair(instruction, program, file.path, file.origin, file.licence)
+
+
+def module_pair(file: SourceFile, tree: ast.Module) -> Pair | None:
+    """What a small file is for, and all of it; None where its docstring is silent, or it needs its package.
+
+    The comments at its top, which tell of copyright and tools, are left out, as all docstrings are.
+    """
+    docstring = ast.get_docstring(tree)
+    instruction = first_sentence(docstring) if docstring else None
+    if instruction is None or len(file.text) > MAX_MODULE_CHARACTERS * 2:
+        return None
+    if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in tree.body):
+        return None
+    if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)):
+        return None
+    below = file.text.split("\n")[tree.body[0].end_lineno :]
+    program = without_docstring("\n".join(below))
+    program = indented_by_four(program.strip("\n")) if program is not None else None
+    if program is None or free_names(program) != frozenset():
+        return None
+    lines = program.count("\n") + 1
+    if not MIN_MODULE_LINES <= lines <= MAX_MODULE_LINES or len(program) > MAX_MODULE_CHARACTERS:
+        return None
+    return Pair(instruction, program, file.path, file.origin, file.licence)
 
 
 def tidy(source: str, imports: dict[str, str]) -> str | None:

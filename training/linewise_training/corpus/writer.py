@@ -12,7 +12,7 @@ from linewise_training.corpus.harvest import Skipped, SourceFile, is_test, parse
 from linewise_training.corpus.histories import History
 from linewise_training.corpus.near import NearDuplicates
 from linewise_training.corpus.overlap import Decontaminator
-from linewise_training.corpus.pairs import Pair, function_pairs
+from linewise_training.corpus.pairs import Pair, function_pairs, module_pair
 
 
 class CorpusWriter:
@@ -70,6 +70,8 @@ class CorpusWriter:
         if not is_test(file.path):
             for pair in function_pairs(file, tree):
                 self.add_pair(pair)
+            if (whole := module_pair(file, tree)) is not None:
+                self.add_pair(whole)
 
     def add_pair(self, pair: Pair | str | None) -> None:
         """Write a pair, or count why not; a text is the reason why there is none."""
