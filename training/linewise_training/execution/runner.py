@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from linewise.errors import LinewiseError
+from linewise_training.execution.go_tools import cache_folder, go_tools
 from linewise_training.execution.job import Job, Status, Verdict, job_to_json, verdict_from_json
 from linewise_training.execution.limits import Limits
 from linewise_training.execution.python_job import failed
@@ -64,9 +67,11 @@ class Runner:
         if workers is not None and workers < 1:
             raise ValueError(f"workers is {workers}; it must be 1 or more")
         self.workers = workers or len(os.sched_getaffinity(0))
-        self._settings = json.dumps(
-            {"limits": asdict(limits), "namespaces": namespaces, "shown": [os.fspath(path) for path in shown]}
-        )
+        folders = [*shown, *_node_folders()]
+        if shutil.which("go"):
+            with suppress(OSError):  # said when a job in Go comes
+                folders.append(str(cache_folder()))
+        self._settings = json.dumps({"limits": asdict(limits), "namespaces": namespaces, "shown": folders})
         self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
         self._all: list[_Worker] = []
         self._threads: ThreadPoolExecutor | None = None
@@ -135,10 +140,16 @@ class Runner:
         return worker
 
     def _run_one(self, job: Job) -> Verdict:
+        message = job_to_json(job)
+        if job.language == "go":
+            found = go_tools()
+            if isinstance(found, str):
+                return failed(job, Status.ENVIRONMENT, found, "", 0.0)
+            message["go"] = found
         for _ in range(2):
             worker = self._take()
             try:
-                return worker.run(job)
+                return worker.run(message)
             except (EOFError, OSError):
                 worker.end()  # the next to take it starts another
             finally:
@@ -156,6 +167,7 @@ class _Worker:
             "LANG": "C.UTF-8",
             "PYTHONHASHSEED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "NODE_PATH": os.pathsep.join(_node_folders()),
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "linewise_training.execution.worker", settings],
@@ -173,9 +185,9 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def run(self, job: Job) -> Verdict:
+    def run(self, message: dict[str, Any]) -> Verdict:
         assert self._process.stdin
-        encoded = json.dumps(job_to_json(job)).encode()
+        encoded = json.dumps(message).encode()
         self._process.stdin.write(_LENGTH.pack(len(encoded)) + encoded)
         self._process.stdin.flush()
         return verdict_from_json(self._read())
@@ -197,6 +209,15 @@ class _Worker:
             if stream:
                 with suppress(OSError):
                     stream.close()
+
+
+def _node_folders() -> list[str]:
+    """Where Node's global modules are: NODE_PATH, where the TypeScript compiler is, beside Node itself."""
+    found = [Path(name) for name in os.environ.get("NODE_PATH", "").split(os.pathsep) if name]
+    compiler, node = shutil.which("tsc"), shutil.which("node")
+    found += [Path(compiler).resolve().parents[2]] if compiler else []
+    found += [Path(node).resolve().parents[1] / "lib" / "node_modules"] if node else []
+    return list(dict.fromkeys(str(path) for path in found if path.is_dir()))
 
 
 def _layers(walls: dict[str, Any]) -> Iterator[Layer]:

@@ -261,28 +261,28 @@ def _connect(output: int, channel: int) -> None:
     os.closerange(CHANNEL + 1, 1 << 16)
 
 
-def end(launched: Launched, walls: Walls) -> int:
+def end(launched: Launched, walls: Walls, others: frozenset[int] = frozenset()) -> int:
     """Kill a job's processes and remove its folder; the exit status, a signal as a negative number."""
     with suppress(ProcessLookupError):
         os.kill(launched.pid, signal.SIGKILL)
     # Process 1 of a namespace is gone only when all others there are.
     status = os.waitstatus_to_exitcode(os.waitpid(launched.pid, 0)[1])
     if not walls.namespaces:
-        _kill_descendants()
+        _kill_descendants(others)
     if launched.folder:
         shutil.rmtree(launched.folder, ignore_errors=True)
     return status
 
 
-def _kill_descendants() -> None:
+def _kill_descendants(others: frozenset[int]) -> None:
     """Kill what a job left behind; this worker has adopted it (PR_SET_CHILD_SUBREAPER)."""
-    while children := list(descendants()):
+    while children := list(descendants(lambda pid: pid not in others)):
         for pid in children:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        for pid in children:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def descendants(keep: Callable[[int], bool] = lambda _: True) -> Iterator[int]:

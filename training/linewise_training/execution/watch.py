@@ -86,7 +86,7 @@ def watch(
                 if (used := _resident(others)) > limits.total_memory:
                     too_much = f"{used >> 20} MiB of memory in all its processes"
                     break
-        status = end(launched, walls)
+        status = end(launched, walls, others)
         os.set_blocking(launched.output, False)
         with suppress(BlockingIOError):
             while _read_output(launched.output, output, limits.output):

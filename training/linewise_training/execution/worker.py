@@ -19,10 +19,14 @@ from typing import Any
 
 from linewise_training.execution import namespaces as ns
 from linewise_training.execution.checker import check
+from linewise_training.execution.compiled_job import Drive, run_compiled
+from linewise_training.execution.driver import drive
 from linewise_training.execution.job import Verdict, job_from_json, verdict_to_json
+from linewise_training.execution.languages import GoTools
 from linewise_training.execution.limits import Limits
 from linewise_training.execution.python_job import run_python
 from linewise_training.execution.sandbox import Walls, enter
+from linewise_training.execution.translator import Translator
 
 # What solutions of small problems import: loaded once, so that a job need not.
 _PRELOADED = (
@@ -56,15 +60,23 @@ def main() -> None:
     with suppress(BrokenPipeError):
         _write(target, {"walls": asdict(walls)})
         task = _serve(source, target, walls, limits)
+        if isinstance(task, Drive):
+            drive(task.program, task.mark)
         if task is not None:
             check(task)
 
 
-def _serve(source: int, target: int, walls: Walls, limits: Limits) -> list[Any] | None:
+def _serve(source: int, target: int, walls: Walls, limits: Limits) -> list[Any] | Drive | None:
     """Answer each job; in a job's own process return what it is to run, so that little is below it."""
+    translator = Translator(walls, limits)
     while (message := _read(source)) is not None:
         job = job_from_json(message)
-        done = run_python(job, walls, limits, frozenset())
+        done: Verdict | Drive | list[Any]
+        if job.language == "python":
+            done = run_python(job, walls, limits, translator.processes)
+        else:
+            go = GoTools(**message["go"]) if message.get("go") else None
+            done = run_compiled(job, walls, limits, translator, go)
         if not isinstance(done, Verdict):
             return done
         _write(target, verdict_to_json(done))
