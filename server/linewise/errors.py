@@ -25,5 +25,9 @@ class ModelError(EngineError):
     """A model file is missing, damaged, or not of a kind that can be served."""
 
 
+class ContextError(EngineError):
+    """What must be shown of a document does not fit the model's context."""
+
+
 class FileError(LinewiseError):
     """A file cannot be read, is not text, or changed under a running write."""

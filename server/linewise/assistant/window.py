@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from linewise.assistant.document import Document, DocumentState
 from linewise.edits import EditLog, Hunk, Lines, apply_hunk, invert_hunk
 from linewise.engines.protocol import Engine
-from linewise.errors import EngineError
+from linewise.errors import ContextError
 from linewise.formats.protocol import Prompt
 
 CHARACTERS_A_TOKEN = 3  # of code, a first guess: what does not fit is halved until it does
@@ -53,7 +53,7 @@ def fit(
 
     `line` (0-based) is the place that a window is laid around; None means the last change. A quarter of
     the context is left for the answer, whatever is asked, so that all requests share a window. Raises
-    EngineError where even the smallest window is too long.
+    ContextError where even the smallest window is too long.
     """
     limit = engine.info.context_length
     budget = limit - limit // 4
@@ -76,7 +76,7 @@ def fit(
         if fitted is not None:
             return fitted
         if not state.log.edits:
-            raise EngineError(
+            raise ContextError(
                 f"the lines around line {(line or 0) + 1} of {document.path} are too long for the model's "
                 f"context of {limit} tokens; use a model with a longer context, or break the lines"
             )

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from linewise_training.evaluation.edits import edits_command
+
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _POSITIVE = click.IntRange(min=1)
@@ -154,3 +156,4 @@ def _told(report: Mapping[str, Any], out: Path) -> str:
 
 for _name, _text in _BENCHMARKS.items():
     evaluate.add_command(_command(_name, _text))
+evaluate.add_command(edits_command)

@@ -1,0 +1,209 @@
+"""One evaluation of edits from its settings to its report; a run that was cut goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from linewise.assistant import verifier_for
+from linewise.engines.protocol import Engine
+from linewise.formats import Format, get_format
+from linewise.verify.protocol import Verifier
+from linewise_training.evaluation import folder
+from linewise_training.evaluation.edits.instructions import InstructionTask, instruction_tasks, written
+from linewise_training.evaluation.edits.measure import score
+from linewise_training.evaluation.edits.ngram import NgramModel
+from linewise_training.evaluation.edits.page import page
+from linewise_training.evaluation.edits.report import figures
+from linewise_training.evaluation.edits.sources import read_sources
+from linewise_training.evaluation.edits.suggest import PlainFormat, Suggestion, open_document, suggest
+from linewise_training.evaluation.edits.tasks import CursorTask, commit_tasks, editing_tasks, gap_tasks
+from linewise_training.evaluation.models import FIM, PLAIN, LoadedModel
+from linewise_training.evaluation.progress import Progress
+
+BASELINE = "baseline"
+_CONTEXT = 6  # lines before a cursor that the report shows
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is asked of a model: `limit` tasks of each setting, from `data` (SHA-256 of each source)."""
+
+    data: tuple[str, ...]
+    limit: int
+    seed: int
+    verifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Everything that is asked."""
+
+    cursors: tuple[CursorTask, ...]
+    instructions: tuple[InstructionTask, ...]
+
+    @classmethod
+    def draw(cls, paths: Sequence[Path], limit: int, seed: int) -> Tasks:
+        """`limit` tasks of each setting from the held-out part of `paths`; a fifth as many instructions.
+
+        Raises LinewiseError where nothing can be drawn.
+        """
+        files, histories = read_sources(paths)
+        drawn = [
+            *gap_tasks(files, limit, seed),
+            *editing_tasks(files, limit, seed),
+            *commit_tasks(histories, limit, seed),
+        ]
+        once = {task.task: task for task in drawn}
+        return cls(tuple(once.values()), tuple(instruction_tasks(files, max(1, limit // 5), seed)))
+
+
+def evaluate_model(
+    model: LoadedModel, tasks: Tasks, settings: Settings, out: Path, *, restart: bool = False
+) -> dict[str, Any]:
+    """Evaluate `model`; return what report.json says.
+
+    Models that know no instructions are not asked to write. Raises LinewiseError where `out` holds another
+    run, EngineError where the model fails.
+    """
+    engine = model.engine
+    form = format_for(model)
+    info = engine.info
+    about = {
+        "path": str(model.path),
+        "name": info.name,
+        "form": model.form,
+        "parameters": info.parameters,
+        "size_bytes": info.size_bytes,
+        "sha256": folder.digest(model.path),
+    }
+
+    def answer(task: CursorTask) -> Suggestion:
+        document = open_document(task)
+        return suggest(document, task.cursor, engine, form)
+
+    asked = () if model.form in (FIM, PLAIN) else tasks.instructions
+    return _evaluate(answer, (engine, form), tasks.cursors, asked, settings, about, out, restart=restart)
+
+
+def evaluate_baseline(
+    model: NgramModel, about: Mapping[str, Any], tasks: Tasks, settings: Settings, out: Path, *, restart: bool
+) -> dict[str, Any]:
+    """The same for the n-gram model, which only knows what stands before the cursor."""
+
+    def answer(task: CursorTask) -> Suggestion:
+        lines = open_document(task).snapshot().lines
+        at, column = task.cursor.line, task.cursor.column
+        current = lines[at]
+        before = "\n".join((*lines[max(0, at - _CONTEXT) : at], current[:column]))
+        rest, tokens = model.complete(before + "\n" * (task.needed - 1))
+        text = "\n" * (task.needed - 1) + rest
+        tail = current[column:].rstrip()
+        if tail and text.endswith(tail):
+            text = text[: -len(tail)]
+        return Suggestion(text if text.strip() else None, column, column, tokens, (), None)
+
+    return _evaluate(answer, None, tasks.cursors, (), settings, about, out, restart=restart)
+
+
+def format_for(model: LoadedModel) -> Format:
+    """The Format in which `model` is asked. Raises ModelError where it lacks the tokens for it."""
+    if model.form == PLAIN:
+        return PlainFormat(model.engine.info.begin)
+    return get_format(model.form, model.engine.info.fim)
+
+
+def _evaluate(
+    answer: Callable[[CursorTask], Suggestion],
+    writer: tuple[Engine, Format] | None,
+    cursors: Sequence[CursorTask],
+    instructions: Sequence[InstructionTask],
+    settings: Settings,
+    about: Mapping[str, Any],
+    out: Path,
+    *,
+    restart: bool,
+) -> dict[str, Any]:
+    told = {"benchmark": "edits", **asdict(settings), "data": list(settings.data)}
+    folder.open_folder(out, told, about, restart=restart)
+    verifier = None if settings.verifier == "none" else verifier_for("x.py", settings.verifier)
+    rows = _finished(out / folder.RESULTS)
+    done = {str(row["task"]) for row in rows}
+    total = len(cursors) + len(instructions)
+    with (
+        Progress(f"edits: {about['name']}", total) as progress,
+        (out / folder.RESULTS).open("a", encoding="utf-8") as file,
+    ):
+        progress.advance(len(done))
+        for row in _rows(answer, writer, cursors, instructions, verifier, done):
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            rows.append(row)
+            progress.advance(1)
+    report = {"benchmark": "edits", "settings": told, "model": dict(about), **figures(rows)}
+    folder.write_json(out / folder.REPORT, report)
+    (out / folder.PAGE).write_text(page(report, rows), encoding="utf-8")
+    return report
+
+
+def _rows(
+    answer: Callable[[CursorTask], Suggestion],
+    writer: tuple[Engine, Format] | None,
+    cursors: Iterable[CursorTask],
+    instructions: Iterable[InstructionTask],
+    verifier: Verifier | None,
+    done: set[str],
+) -> Iterable[dict[str, Any]]:
+    """A row of results for each task that is not done yet."""
+    for task in cursors:
+        if task.task in done:
+            continue
+        suggestion = answer(task)
+        log = open_document(task).snapshot().log
+        at = task.cursor.line
+        yield {
+            "task": task.task,
+            "shape": f"{task.setting}, {task.kind}",
+            "scores": score(task, log.lines, log.closed_lines, suggestion, verifier),
+            "before": "\n".join(
+                (*log.lines[max(0, at - _CONTEXT) : at], log.lines[at][: task.cursor.column])
+            ),
+            "after": "\n".join((log.lines[at][task.cursor.column :], *log.lines[at + 1 : at + 3])),
+            "suggestion": suggestion.text,
+            "unanswered": suggestion.unanswered,
+            "wanted": list(task.wanted),
+        }
+    if writer is None:
+        return
+    engine, form = writer
+    for one in instructions:
+        if one.task in done:
+            continue
+        scores, text = written(one, engine, form, verifier or verifier_for("x.py", "none"))
+        yield {
+            "task": one.task,
+            "shape": "write",
+            "scores": scores,
+            "before": f"{one.instruction}",
+            "after": "",
+            "suggestion": text,
+            "wanted": list(one.missing),
+        }
+
+
+def _finished(path: Path) -> list[dict[str, Any]]:
+    """The whole rows of a run that was cut; what it left of another is taken off the file."""
+    if not path.exists():
+        return []
+    rows, kept = [], []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+        kept.append(line)
+    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    return rows
