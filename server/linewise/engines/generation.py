@@ -6,7 +6,7 @@ on the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -100,6 +100,11 @@ class Lane:
         self._end_logprob: float | None = None
         self.ended: Ending | None = None
         self._check_budget()
+
+    @property
+    def tokens(self) -> Sequence[Token]:
+        """The tokens so far, without one whose last character is still incomplete."""
+        return self._tokens
 
     @property
     def position(self) -> int:

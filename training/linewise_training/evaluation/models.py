@@ -52,11 +52,20 @@ def loaded(path: Path | None, form: str | None = None) -> Iterator[LoadedModel]:
     Raises ModelError for a model that is missing, damaged, or does not tell how it writes.
     """
     path = path or default_model_path()
-    engine = load_engine(path)
+    engine = _open(path)
     try:
         yield LoadedModel(path, engine, model_form(engine, form))
     finally:
         engine.close()
+
+
+def _open(path: Path) -> Engine:
+    if not path.is_dir():
+        return load_engine(path)
+    # Imported here because transformers takes seconds, which a GGUF file need not wait for.
+    from linewise_training.sampling.huggingface import HuggingFaceEngine  # noqa: PLC0415
+
+    return HuggingFaceEngine(path)
 
 
 def model_form(engine: Engine, wanted: str | None = None) -> str:
