@@ -22,7 +22,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from linewise.errors import ModelError
 from linewise_training.export.checkpoint import open_checkpoint
+from linewise_training.export.ctranslate_folder import write_notes
 from linewise_training.export.llama import plan_tensors, read_shape
+from linewise_training.export.source import folder_sha256
 
 TOLERANCES: Mapping[str, float] = {
     "float32": 0.005,
@@ -88,6 +90,7 @@ def convert(folder: Path, out: Path, *, quantization: str) -> Converted:
         for name in _COPIED:
             if (folder / name).exists():
                 shutil.copyfile(folder / name, made / name)
+        write_notes(made, quantization, folder_sha256(folder))
         made.replace(out)
     return Converted(out, sum(path.stat().st_size for path in out.iterdir()), error)
 
