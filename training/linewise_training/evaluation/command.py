@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,38 @@ def _told(report: Mapping[str, Any], out: Path) -> str:
         )
     lines.append(f"report: {out / 'report.html'}")
     return "\n".join(lines)
+
+
+@evaluate.command("compare")
+@click.argument("a", type=_FOLDER)
+@click.argument("b", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def compare_command(a: Path, b: Path, *, as_json: bool) -> None:
+    """Compare the evaluations in the folders A and B, item by item.
+
+    Says for each score by how much B is higher, with a paired bootstrap interval and Wilcoxon's signed-rank
+    test, and whether the data show a difference at all.
+    """
+    from linewise_training.evaluation.compare import compare  # noqa: PLC0415
+    from linewise_training.evaluation.folder import read_evaluation  # noqa: PLC0415
+
+    first, second = read_evaluation(a), read_evaluation(b)
+    found = compare(first, second)
+    if as_json:
+        click.echo(json.dumps([{**asdict(one), "verdict": one.verdict} for one in found], indent=2))
+        return
+    click.echo(f"A: {_named(first.report)}\nB: {_named(second.report)}")
+    for one in found:
+        click.echo(
+            f"{one.shape} {one.score}".strip() + f": A {one.a:.4f}, B {one.b:.4f}, difference "
+            f"{one.difference:+.4f} (95 %: {one.low:+.4f} to {one.high:+.4f}), p = {one.p:.3f}, "
+            f"{one.changed} of {one.items} items differ: {one.verdict}"
+        )
+
+
+def _named(report: Mapping[str, Any]) -> str:
+    model = report["model"]
+    return f"{model.get('name', '?')} on {report['benchmark']}"
 
 
 for _name, _text in _BENCHMARKS.items():
