@@ -27,6 +27,7 @@ OWN: Mapping[str, str] = {
 }
 JOINED: Mapping[str, str] = {
     "eval": "Measure a model: pass@k on benchmarks, completion and editing, comparisons.",
+    "run-tests": "Run programs with their tests in a sandbox.",
     "train": "Make a model: corpus, LintSeq, tokenizer, training, export.",
 }
 """Help of the known commands that join by entry point: asking the command itself would import it."""

@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
@@ -46,6 +46,7 @@ PROGRAMS = {
 }
 FAULTY = "def f():\n    return undefined_name\n"
 SPEED_TOKENS = 64
+ENTRY_POINTS = "linewise.doctor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,19 @@ def _examine(model_path: Path | None) -> Iterator[Check]:
     for program, purpose in PROGRAMS.items():
         found = shutil.which(program)
         yield Check(program, "ok", found) if found else Check(program, "absent", "not found", purpose)
+    yield from _joined()
+
+
+def _joined() -> Iterator[Check]:
+    """What other packages have to say: functions that yield checks, found by entry point."""
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            checks = entry.load()
+        except ImportError as error:
+            advice = "pip install 'linewise[training]'"
+            yield Check(entry.name, "absent", f"needs {error.name or error}, which is not installed", advice)
+        else:
+            yield from checks()
 
 
 def _packages() -> Iterator[Check]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+DEFAULT_TIMEOUT = 5.0
 LANGUAGES = ("python", "java", "javascript", "typescript", "c", "cpp", "go")
 
 
@@ -39,7 +40,7 @@ class Job:
     code: str
     tests: tuple[str, ...]
     language: str = "python"
-    timeout: float = 5.0
+    timeout: float = DEFAULT_TIMEOUT
 
     def __post_init__(self) -> None:
         """Check what a caller may get wrong.
