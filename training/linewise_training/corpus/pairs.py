@@ -44,7 +44,8 @@ _USELESS = re.compile(
     r"|(base|parent|super|sub) ?-?class(es)?|(unit)? ?tests?|testing|fixture|equations? \(?[\d.]+"
     r"|copyright|all rights reserved|vendored"
     r"|this (patch|class|method|module|function|code|file|package|script|is|was))\b|https?://"
-    r"|^(see|same as|like|alias|wrapper|helper|override|legacy|trivial|base|raised|example|used)\b",
+    r"|^(see|same as|like|alias|wrapper|helper|override|legacy|trivial|base|raised|example|used"
+    r"|i|we|you|it|its|this|that|these|those|there|if|note|but|so|also)\b",
     re.IGNORECASE,
 )
 # A sentence that ends so is cut short: what it announces was an example or a list.
