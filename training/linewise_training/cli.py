@@ -12,11 +12,13 @@ import click
 
 from linewise.errors import LinewiseError
 from linewise_training.corpus import corpus_command
+from linewise_training.corpus.decontaminate_command import decontaminate_command
 from linewise_training.export.command import export_command
 from linewise_training.lintseq import lintseq_command
 from linewise_training.parcel import MEBIBYTE, pack, unpack
 from linewise_training.recipe import Recipe, read_recipe
 from linewise_training.report import report_command, show_command
+from linewise_training.report.mixture import examples_command
 from linewise_training.run import run_recipe
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -176,7 +178,9 @@ def _report(figures: Mapping[str, Any]) -> None:
 
 
 train.add_command(corpus_command)
+train.add_command(decontaminate_command)
 train.add_command(lintseq_command)
 train.add_command(export_command)
 train.add_command(show_command)
 train.add_command(report_command)
+train.add_command(examples_command)

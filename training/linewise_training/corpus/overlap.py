@@ -12,6 +12,7 @@ import ast
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from linewise_training.corpus.functions import without_docstring
 
@@ -30,45 +31,71 @@ def grams(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(zip(tokens, tokens[1:], tokens[2:], tokens[3:], tokens[4:], strict=False))
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An item, by its number from 0 in the order given, and the Jaccard similarity of the two."""
+
+    item: int
+    similarity: float
+
+
 class Decontaminator:
     """Benchmark items, ready to be compared with."""
 
     def __init__(self, items: Iterable[str], threshold: float = THRESHOLD) -> None:
         self._threshold = threshold
         self._sizes: list[int] = []
+        self._numbers: list[int] = []
         self._holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for item in items:
+        for number, item in enumerate(items):
             for variant in {item, without_docstring(item) or item}:
-                self._add(grams(variant))
+                self._add(grams(variant), number)
 
-    def _add(self, item: frozenset[tuple[str, ...]]) -> None:
+    def _add(self, item: frozenset[tuple[str, ...]], number: int) -> None:
         if item:
             for gram in item:
                 self._holders[gram].append(len(self._sizes))
             self._sizes.append(len(item))
+            self._numbers.append(number)
 
     def __len__(self) -> int:
         return len(self._sizes)
 
     def contaminated(self, text: str) -> bool:
         """Whether `text` as a whole is too like an item."""
+        return self.match(text) is not None
+
+    def match(self, text: str) -> Match | None:
+        """The item that `text` as a whole is most like, if it is too like it."""
         mine = grams(text)
-        return self._too_like(len(mine), self._shared(mine))
+        return self._best(len(mine), self._shared(mine))
 
     def file_contaminated(self, text: str, tree: ast.Module) -> bool:
         """Whether `text`, whose syntax tree is `tree`, has a function or class that is too like an item."""
+        return self.file_match(text, tree) is not None
+
+    def file_match(self, text: str, tree: ast.Module) -> Match | None:
+        """The item that `text` is too like, or else the first of its functions and classes is.
+
+        `tree` is the syntax tree of `text`.
+        """
         # A chunk that reaches the threshold shares that much of the item, and so does the file around it.
         # This spares nearly every file the comparison chunk by chunk, and changes no verdict.
         mine = grams(text)
         shared = self._shared(mine)
         if not any(n + _SEAM >= self._threshold * self._sizes[item] for item, n in shared.items()):
-            return False
-        if self._too_like(len(mine), shared):
-            return True
-        return any(self.contaminated(chunk) for chunk in _chunks(text, tree))
+            return None
+        if whole := self._best(len(mine), shared):
+            return whole
+        return next((found for chunk in _chunks(text, tree) if (found := self.match(chunk))), None)
 
-    def _too_like(self, size: int, shared: Counter[int]) -> bool:
-        return any(n >= self._threshold * (size + self._sizes[item] - n) for item, n in shared.items())
+    def _best(self, size: int, shared: Counter[int]) -> Match | None:
+        best: Match | None = None
+        for item, n in shared.items():
+            union = size + self._sizes[item] - n
+            if n >= self._threshold * union and (best is None or n / union > best.similarity):
+                best = Match(self._numbers[item], n / union)
+        return best
 
     def _shared(self, mine: frozenset[tuple[str, ...]]) -> Counter[int]:
         return Counter(item for gram in mine & self._holders.keys() for item in self._holders[gram])

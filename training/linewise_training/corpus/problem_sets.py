@@ -85,13 +85,18 @@ def leetcode_pairs(path: Path) -> Iterator[Pair | None]:
 
 def benchmark_items(path: Path) -> Iterator[str]:
     """Text of each evaluation problem of a benchmark file: prompt and solution. Of MBPP, ids 11 to 510."""
+    return (code for _, code in benchmark_problems(path))
+
+
+def benchmark_problems(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each evaluation problem of a benchmark file as it stands there, and its prompt with the solution."""
     for row in rows(path):
         number = _mbpp_number(row)
         if number is not None and number not in MBPP_BENCHMARK:
             continue
         if not isinstance(row.get("prompt"), str):
             raise LinewiseError(f"{str(path)!r} has a row without a prompt; give a benchmark in JSONL form")
-        yield row["prompt"] + (row.get("canonical_solution") or "")
+        yield row, row["prompt"] + (row.get("canonical_solution") or "")
 
 
 def _mbpp_number(row: dict[str, Any]) -> int | None:
