@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from linewise.engines.cores import Threads
 from linewise.engines.scoring import Scorer
 from linewise.errors import ModelError
 from linewise_training.bench import Measurement, Plan, Row, compared, markdown
-from linewise_training.bench.measurement import measure
+from linewise_training.bench.measurement import measure, median_of
 from linewise_training.bench.worker import measured
 from linewise_training.export.ctranslate import convert
 
@@ -120,6 +121,18 @@ def test_every_back_end_measures_the_same_perplexity(
 
 def measurement(size: int, perplexity: float | None = None) -> Measurement:
     return Measurement(size, 2 * size, 100.0, 10.0, 0, perplexity, perplexity)
+
+
+def test_turns_are_put_together_by_their_medians() -> None:
+    turns = [replace(measurement(1000 - i), prompt_speed=speed) for i, speed in enumerate((5.0, 99.0, 7.0))]
+    first = replace(turns[0], perplexity=3.0)
+    found = median_of([first, *turns[1:]])
+    assert (found.prompt_speed, found.perplexity, found.size_bytes, found.peak_bytes) == (
+        7.0,
+        3.0,
+        1000,
+        2000,
+    )
 
 
 def test_the_table_compares_with_float32_wherever_it_stands() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from linewise_training.export import export
 
-QUICK = ("--prompt", 32, "--generate", 8, "--repeat", 1, "--window", 64, "--tokens", 600)
+QUICK = ("--prompt", 32, "--generate", 8, "--rounds", 2, "--window", 64, "--tokens", 600)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import click
 from linewise.engines.gguf_file import read_gguf
 from linewise.errors import LinewiseError, ModelError
 from linewise.models import named_model_path
-from linewise_training.bench.measurement import Measurement, Plan
+from linewise_training.bench.measurement import Measurement, Plan, median_of
 from linewise_training.bench.table import Row, compared, markdown
 from linewise_training.export.ctranslate_folder import stored_type
 from linewise_training.export.gguf_model import QUANTIZATIONS
@@ -37,7 +38,9 @@ _DEFAULT = Plan()
 @click.option(
     "--generate", type=click.IntRange(min=8), default=_DEFAULT.generated, show_default=True, help="Tokens."
 )
-@click.option("--repeat", type=click.IntRange(min=1), default=_DEFAULT.repeats, show_default=True)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each model."
+)
 @click.option(
     "--window", type=click.IntRange(min=16), default=_DEFAULT.window, show_default=True, help="Perplexity's."
 )
@@ -54,7 +57,7 @@ def bench_command(
     out: Path | None,
     prompt: int,
     generate: int,
-    repeat: int,
+    rounds: int,
     window: int,
     tokens: int,
     as_json: bool,
@@ -64,16 +67,15 @@ def bench_command(
     MODEL is a GGUF file, a name of `linewise models list`, or a CTranslate2 folder. What is compared with is
     the first one in float32, or else the first.
     """
-    plan = Plan(prompt, generate, repeat, window, tokens)
+    plan = Plan(prompt, generate, window=window, tokens=tokens)
     for path in (text, data):
         if path is not None and not path.is_file():
             raise ModelError(f"There is no file {path}: check --text and --data.")
     found = [named_model_path(path) for path in paths]
     types = [_type(path) for path in found]  # says what cannot be measured before anything is
     rows = []
-    for path, kind in zip(found, types, strict=True):
-        click.echo(f"measuring {path} ...", err=True)
-        measured = _measure(path, plan, text)
+    turns = _take_turns(found, plan, text, rounds)
+    for path, kind, measured in zip(found, types, turns, strict=True):
         share = None
         if data is not None and path.is_file():
             share = _pass_at_1(path, data, limit, out)
@@ -91,6 +93,20 @@ def _type(path: Path) -> str:
         return stored_type(path)
     number = read_gguf(path).metadata.get("general.file_type")
     return next((name for name, kind in QUANTIZATIONS.items() if kind == number), "unknown")
+
+
+def _take_turns(paths: Sequence[Path], plan: Plan, text: Path | None, rounds: int) -> list[Measurement]:
+    """The medians of each model's `rounds` turns: what else keeps the machine busy meets all models alike.
+
+    Perplexity does not change, so only the first turn computes it.
+    """
+    turns: list[list[Measurement]] = [[] for _ in paths]
+    with click.progressbar(length=rounds * len(paths), label="measuring", file=sys.stderr) as bar:
+        for number in range(rounds):
+            for path, taken in zip(paths, turns, strict=True):
+                taken.append(_measure(path, plan, text if number == 0 else None))
+                bar.update(1)
+    return [median_of(taken) for taken in turns]
 
 
 def _measure(path: Path, plan: Plan, text: Path | None) -> Measurement:

@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class Plan:
 
     prompt: int = 256
     generated: int = 64
-    repeats: int = 5
+    repeats: int = 3
     window: int = 512
     tokens: int = 16_384
 
@@ -49,6 +49,17 @@ class Measurement:
     scored_tokens: int
     perplexity: float | None
     bits_per_byte: float | None
+
+
+def median_of(turns: Sequence[Measurement]) -> Measurement:
+    """The first of `turns`, with the median of all their speeds and the greatest of their memory."""
+    peaks = [turn.peak_bytes for turn in turns if turn.peak_bytes is not None]
+    return replace(
+        turns[0],
+        peak_bytes=max(peaks, default=None),
+        prompt_speed=statistics.median(turn.prompt_speed for turn in turns),
+        generation_speed=statistics.median(turn.generation_speed for turn in turns),
+    )
 
 
 class Subject(Protocol):
