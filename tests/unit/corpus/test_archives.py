@@ -180,7 +180,7 @@ def test_a_folder_of_archives_is_taken_in_order_and_a_damaged_one_is_named_and_l
     (folder / "a.deb").write_bytes(b"!<arch>\nnonsense")
     (folder / "c.tar.gz").write_bytes(tar_bytes({"c.py": GOOD})[:-20])
     (folder / "notes.txt").write_text("no archive")
-    assert [path.name for path in archive_files([folder])] == ["a.deb", "b.zip", "c.tar.gz"]
+    assert [path.name for path in archive_files([folder])] == ["c.tar.gz", "b.zip", "a.deb"]
     done = CliRunner().invoke(
         corpus_command, ["--out", str(tmp_path / "out"), "--archive", str(folder), "--licence", "MIT"]
     )
@@ -190,3 +190,52 @@ def test_a_folder_of_archives_is_taken_in_order_and_a_damaged_one_is_named_and_l
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["files_by_origin"] == {"b": 1}
     assert manifest["files_skipped"] == {"unreadable archive": 2}
+
+
+def named_wheel(folder, name, version, code):
+    info = f"{name}-{version}.dist-info/METADATA"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nLicense-Expression: MIT\n"
+    wheel(folder / f"{name}-{version}-py3-none-any.whl", {f"{name}/core.py": code, info: metadata})
+
+
+def other(word):
+    """A text that is nothing like `GOOD`, and different for each word."""
+    return "".join(f"def {word}_{letter}({letter}_{word}):\n    return {word}\n" for letter in "abcdefgh")
+
+
+def corpus(*arguments):
+    done = CliRunner().invoke(corpus_command, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+
+
+def versions(out):
+    rows = map(json.loads, (out / "files.jsonl").read_text().splitlines())
+    return sorted((row["origin"], row["version"]) for row in rows)
+
+
+def test_of_a_package_the_newest_archive_is_taken_and_no_other(tmp_path):
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    for version in ("1.9", "1.10", "1.2"):
+        named_wheel(folder, "some", version, GOOD + f"# of {version}\n")
+    deb(folder / "python3-some_0_all.deb", {"./usr/lib/python3/dist-packages/some/x.py": GOOD}, COPYRIGHT)
+    corpus("--out", tmp_path / "out", "--archive", folder)
+    assert versions(tmp_path / "out") == [("some", "1.10")]
+
+
+def test_a_second_part_of_a_corpus_has_nothing_of_the_first(tmp_path, tree, mit):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    named_wheel(one, "some", "1", GOOD)
+    named_wheel(two, "some", "2", other("two"))
+    named_wheel(two, "other", "1", other("three"))
+    root = tree({"LICENSE": mit, "same.py": GOOD, "new.py": other("four")})
+    corpus("--out", tmp_path / "first", "--archive", one)
+    corpus("--out", tmp_path / "second", "--archive", two, "--folder", root, "--beside", tmp_path / "first")
+    assert versions(tmp_path / "second") == [("other", "1"), ("project", "")]
+    done = CliRunner().invoke(
+        corpus_command, ["--out", str(tmp_path / "third"), "--beside", str(one), "--archive", str(two)]
+    )
+    assert done.exit_code == 1
+    assert "files.jsonl" in done.output

@@ -13,6 +13,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -68,12 +69,24 @@ class MemoryTree:
 
 
 def archive_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The archives that `paths` name: files, and in folders every archive directly in them, by name."""
+    """The archives that `paths` name: files, and those directly in a folder, the newest of a name first."""
     for path in paths:
         if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.name.lower().endswith(_ENDINGS))
+            found = [file for file in path.iterdir() if file.name.lower().endswith(_ENDINGS)]
+            yield from sorted(found, key=_by_version, reverse=True)
         else:
             yield path
+
+
+def _by_version(path: Path) -> list[tuple[str, int]]:
+    """A key by which 1.10 comes after 1.9."""
+    return [(text, int(part or 0)) for text, part in re.findall(r"(\D*)(\d*)", path.name)]
+
+
+def package_of(name: str) -> str:
+    """The Python package's name (PEP 503) by that of a wheel's file, or of a Debian package."""
+    name = name.split("-", maxsplit=1)[0] if name.endswith(".whl") else name
+    return normalised(name).removeprefix("python3-")
 
 
 def archive(path: Path, licence: str | None = None) -> Origin:

@@ -13,14 +13,14 @@ import click
 
 from linewise.errors import LinewiseError
 from linewise_training.corpus import origins
-from linewise_training.corpus.archives import archive, archive_files
+from linewise_training.corpus.archives import archive, archive_files, package_of
 from linewise_training.corpus.git import Repository
 from linewise_training.corpus.harvest import Harvest, Skipped
 from linewise_training.corpus.histories import MAX_COMMITS, HistoryHarvest
 from linewise_training.corpus.instructions import instruction_pairs
 from linewise_training.corpus.origins import Origin
 from linewise_training.corpus.overlap import Decontaminator
-from linewise_training.corpus.problem_sets import benchmark_items, leetcode_pairs, mbpp_pairs
+from linewise_training.corpus.problem_sets import benchmark_items, leetcode_pairs, mbpp_pairs, rows
 from linewise_training.corpus.writer import CorpusWriter
 
 _PATH = click.Path(path_type=Path)
@@ -35,9 +35,13 @@ def chosen_origins(
     names: tuple[str, ...],
     folders: tuple[Path, ...],
     licence: str | None,
+    taken: set[str],
 ) -> Iterator[Origin]:
-    """The origins that the options name; a package found in two places is taken from the first."""
-    taken: set[str] = set()
+    """The origins that the options name; a package found in two places is taken from the first.
+
+    None whose name is in `taken`, to which those that are given are added.
+    """
+    present: set[str] = set()
     wanted = {origins.normalised(name) for name in names}
     libraries: set[Path] = set()
     for executable in pythons or (sys.executable,):
@@ -51,25 +55,47 @@ def chosen_origins(
             for site_packages in python.site_packages:
                 chosen = frozenset() if packages else frozenset(wanted)
                 for origin in origins.packages(site_packages, chosen):
+                    present.add(origin.name)
                     if origin.name not in taken:
                         taken.add(origin.name)
                         yield origin
-    if wanted - taken:
+    if wanted - present:
         raise LinewiseError(
-            f"not installed: {', '.join(sorted(wanted - taken))}; check --package and --python"
+            f"not installed: {', '.join(sorted(wanted - present))}; check --package and --python"
         )
     for path in folders:
         yield origins.folder(path, licence)
 
 
-def _archive_origins(writer: CorpusWriter, paths: tuple[Path, ...], licence: str | None) -> Iterator[Origin]:
-    """The origins in archives, one in memory at a time; one that cannot be read is left out, and named."""
+def _parts(corpora: tuple[Path, ...]) -> tuple[set[str], set[bytes]]:
+    """The packages in other corpora, and the hashes of their files' texts."""
+    packages, hashes = set(), set()
+    for corpus in corpora:
+        for row in rows(corpus / "files.jsonl"):
+            packages.add(package_of(row["origin"]))
+            hashes.add(bytes.fromhex(row["sha256"]))
+    return packages, hashes
+
+
+def _archive_origins(
+    writer: CorpusWriter, paths: tuple[Path, ...], licence: str | None, taken: set[str]
+) -> Iterator[Origin]:
+    """The origins in archives, one in memory at a time; one that cannot be read is left out, and named.
+
+    Packages in `taken` are passed over, and those that are given are added to it.
+    """
     for path in archive_files(paths):
+        if path.suffix == ".whl" and package_of(path.name) in taken:
+            continue
         try:
-            yield archive(path, licence)
+            origin = archive(path, licence)
         except LinewiseError as error:
             click.echo(f"An archive is left out: {error}", err=True)
             writer.add_file(Skipped(str(path), path.name, "unreadable archive"))
+            continue
+        if package_of(origin.name) not in taken:
+            taken.add(package_of(origin.name))
+            yield origin
 
 
 def _add_histories(
@@ -136,6 +162,13 @@ def _add_histories(
 @click.option(
     "--benchmark", "benchmarks", type=_FILE, multiple=True, help="Keep this benchmark's problems out."
 )
+@click.option(
+    "--beside",
+    "others",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    help="Take no package and no file that is in this corpus: the next part of a large one.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this many files.")
 def corpus_command(
     out: Path,
@@ -154,6 +187,7 @@ def corpus_command(
     instructions: tuple[Path, ...],
     keep_near_duplicates: bool,
     benchmarks: tuple[Path, ...],
+    others: tuple[Path, ...],
     limit: int | None,
 ) -> None:
     """Harvest local Python into training text with provenance."""
@@ -178,11 +212,13 @@ def corpus_command(
             ):
                 for pair in problem_pairs:
                     writer.add_pair(pair)
-            harvest = Harvest(tests=tests)
+            taken, seen = _parts(others)
+            harvest = Harvest(tests=tests, seen=seen)
             named = chosen_origins(
-                pythons, stdlib=stdlib, packages=packages, names=names, folders=folders, licence=licence
-            )
-            unpacked = _archive_origins(writer, archives, licence)
+                pythons, stdlib=stdlib, packages=packages, names=names, folders=folders, licence=licence,
+                taken=taken,
+            )  # fmt: skip
+            unpacked = _archive_origins(writer, archives, licence, taken)
             for origin in chain(named, unpacked, (origin for _, origin in heads)):
                 for file in harvest.walk(origin):
                     if writer.full:

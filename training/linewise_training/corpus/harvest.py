@@ -11,7 +11,7 @@ import ast
 import hashlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -54,11 +54,14 @@ class Skipped:
 
 
 class Harvest:
-    """Walks origins; remembers only hashes, so memory does not grow with the text."""
+    """Walks origins; remembers only hashes, so memory does not grow with the text.
 
-    def __init__(self, *, tests: bool = False) -> None:
+    `seen` are the SHA-256 digests of texts that are not to be given again.
+    """
+
+    def __init__(self, *, tests: bool = False, seen: Iterable[bytes] = ()) -> None:
         self._tests = tests
-        self._seen: set[bytes] = set()
+        self._seen = set(seen)
 
     def walk(self, origin: Origin) -> Iterator[SourceFile | Skipped]:
         """Read the files of `origin` one after the other."""
