@@ -14,6 +14,7 @@ import click
 from linewise.errors import LinewiseError
 from linewise_training.corpus import origins
 from linewise_training.corpus.archives import archive, archive_files, package_of
+from linewise_training.corpus.decontaminate import BENCHMARKS, file_digest
 from linewise_training.corpus.git import Repository
 from linewise_training.corpus.harvest import Harvest, Skipped
 from linewise_training.corpus.histories import MAX_COMMITS, HistoryHarvest
@@ -227,7 +228,8 @@ def corpus_command(
             past = HistoryHarvest(benchmark.file_contaminated, tests=tests, limit=commits)
             for repository, origin in heads:
                 _add_histories(writer, past, repository, origin)
-        manifest = writer.manifest()
+        kept_out = {path.name: file_digest(path) for path in benchmarks}
+        manifest = {**writer.manifest(), BENCHMARKS: kept_out}
         (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     except (LinewiseError, OSError) as error:
         raise click.ClickException(str(error)) from error
