@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from linewise.errors import LinewiseError
 from linewise_training.evaluation.command import evaluate
 from linewise_training.evaluation.grading import Item, check_programs, grade
 from linewise_training.evaluation.problems import read_problems
+from linewise_training.evaluation.report import figures
 from linewise_training.evaluation.writing import Asked, Written
 from linewise_training.execution import Runner
 from linewise_training.sampling import Sample
@@ -47,7 +50,6 @@ def test_a_run_leaves_samples_results_and_a_report(tiny_gguf: Path, data: Path, 
     ]
     assert (report["benchmark"], report["problems"]) == ("humaneval", 2)
     assert sorted(report["shapes"]) == ["docstring", "instruction"]
-    assert report["better"] in report["shapes"]
     for found in report["shapes"].values():
         assert sorted(found["scores"]) == ["pass@1", "pass@2"]
         assert found["samples"] == sum(found["statuses"].values()) == 6
@@ -144,7 +146,45 @@ def test_programs_are_scored_by_what_they_do(data: Path, tmp_path: Path) -> None
     assert low < 0.25 < high
 
 
+def test_the_better_shape_is_named_where_one_is(data: Path, tmp_path: Path) -> None:
+    (odd,) = read_problems("humaneval", data)[1:]
+    right, wrong = item(odd, [odd.reference, ""]), item(odd, ["", ""])
+    with Runner(1) as runner:
+        for name, (docstring, instruction), better in (
+            ("a", (right, wrong), "docstring"),
+            ("b", (wrong, right), "instruction"),
+            ("c", (right, right), None),
+        ):
+            items = [docstring, replace(instruction, shape="instruction")]
+            rows = grade(items, tmp_path / f"{name}.jsonl", runner, ks=(1,), timeout=10)
+            samples = [replace(sample, shape=one.shape) for one in items for sample in one.samples]
+            found = figures(rows, samples, parameters=3, ks=(1,))
+            assert found["better"] == better
+            assert found["shapes"]["docstring"]["flops_per_sample"] == 6.0
+
+
 def test_references_can_be_checked(data: Path) -> None:
     with Runner(1) as runner:
         verdicts = list(check_programs(read_problems("humaneval", data), lambda p: p.reference, runner, 10.0))
     assert [verdict.status.value for _, verdict in verdicts] == ["pass", "pass"]
+
+
+def test_problems_in_the_models_data_are_named(tiny_gguf: Path, data: Path, tmp_path: Path) -> None:
+    corpus, model = tmp_path / "run/corpus", tmp_path / "run/export/model.gguf"
+    for folder in (corpus, model.parent):
+        folder.mkdir(parents=True)
+    shutil.copy(tiny_gguf, model)
+    write_rows(corpus / "manifest.json", {})
+    write_rows(
+        corpus / "pairs.jsonl", {"instruction": "", "program": ODD["prompt"] + ODD["canonical_solution"]}
+    )
+    options = ("--prompt", "docstring", "--json")
+    report = json.loads(run(model, data, tmp_path / "out", *options).stdout)
+    assert report["data_known"] is True
+    (warning,) = report["warnings"]
+    assert "hold 1 of these problems (HumanEval/1)" in warning
+    assert "(HumanEval/1)" in (tmp_path / "out/report.html").read_text()
+    unchecked = json.loads(run(model, data, tmp_path / "other", *options, "--no-data-check").stdout)
+    assert (unchecked["data_known"], unchecked["warnings"]) == (None, [])
+    alone = run(tiny_gguf, data, tmp_path / "alone", "--prompt", "docstring")
+    assert "It is not known whether the model's training data held these problems." in alone.output

@@ -77,6 +77,12 @@ def _command(benchmark: str, told: str) -> click.Command:
     )
     @click.option("--workers", type=_POSITIVE, help="Processes that run programs. Default: all processors.")
     @click.option("--batch", type=_POSITIVE, default=16, show_default=True, help="Samples drawn at once.")
+    @click.option(
+        "--data-check/--no-data-check",
+        default=True,
+        show_default=True,
+        help="Look for the problems in the model's training data, where these lie beside it.",
+    )
     @click.option("--restart", is_flag=True, help="Begin anew where another run's output is.")
     @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
     @model_option
@@ -96,6 +102,7 @@ def _command(benchmark: str, told: str) -> click.Command:
         timeout: float,
         workers: int | None,
         batch: int,
+        data_check: bool,
         restart: bool,
         as_json: bool,
         model_path: Path | None,
@@ -125,7 +132,14 @@ def _command(benchmark: str, told: str) -> click.Command:
         problems = read_problems(benchmark, data, limit)
         with loaded(model_path, form) as model:
             report = run_evaluation(
-                model, problems, settings, out, workers=workers, lanes=batch, restart=restart
+                model,
+                problems,
+                settings,
+                out,
+                data=data if data_check else None,
+                workers=workers,
+                lanes=batch,
+                restart=restart,
             )
         click.echo(json.dumps(report, indent=2) if as_json else _told(report, out))
 
@@ -151,6 +165,8 @@ def _told(report: Mapping[str, Any], out: Path) -> str:
         lines.append(
             f"  a sample: {found['tokens_per_sample']:.1f} tokens, {found['flops_per_sample']:.3g} FLOPs"
         )
+    if report["data_known"] is False:
+        lines.append("It is not known whether the model's training data held these problems.")
     lines.append(f"report: {out / 'report.html'}")
     return "\n".join(lines)
 

@@ -12,7 +12,7 @@ import click
 from linewise.engines import load_engine
 from linewise.engines.protocol import Engine, Segment
 from linewise.errors import EngineError, ModelError
-from linewise.models import default_model_path
+from linewise.models import default_model_path, named_model_path
 
 PLAIN = "plain"
 FIM = "fim"
@@ -26,7 +26,7 @@ model_option = click.option(
     "model_path",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="GGUF file, or Hugging Face folder. Default: $LINEWISE_MODEL, or the embedded model.",
+    help="GGUF file, name of a registered model, or Hugging Face folder. Default: the one that is served.",
 )
 form_option = click.option(
     "--format",
@@ -51,7 +51,7 @@ def loaded(path: Path | None, form: str | None = None) -> Iterator[LoadedModel]:
 
     Raises ModelError for a model that is missing, damaged, or does not tell how it writes.
     """
-    path = path or default_model_path()
+    path = named_model_path(path) if path else default_model_path()
     engine = _open(path)
     try:
         yield LoadedModel(path, engine, model_form(engine, form))

@@ -37,6 +37,8 @@ def page(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], samples: 
 def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     for warning in report["warnings"]:
         yield f'<p class="fault">{escape(printable(warning))}</p>'
+    if report["data_known"] is False:
+        yield "<p>It is not known whether the model's training data held these problems.</p>"
 
 
 def _main_figures(report: Mapping[str, Any]) -> str:

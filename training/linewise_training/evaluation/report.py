@@ -27,7 +27,8 @@ def figures(
     """What report.json says of the results: figures by shape of prompt, and which shape is the better one.
 
     `samples` are those that `rows` grade. Where there are two shapes, `better` names the one with the higher
-    pass@k for the least k, as the LintSeq paper reports it; it is chosen by the benchmark itself.
+    pass@k for the least k, as the LintSeq paper reports it; it is chosen by the benchmark itself. None where
+    there is one shape, or both score the same.
     """
     shapes = list(dict.fromkeys(str(row["shape"]) for row in rows))
     by_shape = {
@@ -40,8 +41,9 @@ def figures(
         for shape in shapes
     }
     first = f"pass@{min(ks)}"
-    better = max(shapes, key=lambda shape: by_shape[shape]["scores"][first]["value"])
-    return {"shapes": by_shape, "better": better if len(shapes) > 1 else None}
+    values = {shape: by_shape[shape]["scores"][first]["value"] for shape in shapes}
+    best = [shape for shape in shapes if values[shape] == max(values.values())]
+    return {"shapes": by_shape, "better": best[0] if len(best) < len(shapes) else None}
 
 
 def _shape_figures(

@@ -15,6 +15,7 @@ from linewise.engines.protocol import Request, Sampling, Segment
 from linewise.errors import LinewiseError
 from linewise.formats.protocol import Prompt
 from linewise_training.evaluation import folder
+from linewise_training.evaluation.contamination import contamination
 from linewise_training.evaluation.grading import Item, grade
 from linewise_training.evaluation.models import LoadedModel
 from linewise_training.evaluation.page import page
@@ -49,15 +50,17 @@ def evaluate(
     settings: Settings,
     out: Path,
     *,
+    data: Path | None,
     workers: int | None = None,
     lanes: int = DEFAULT_LANES,
     restart: bool = False,
 ) -> dict[str, Any]:
     """Evaluate `model` on `problems`; return what report.json says.
 
-    `workers` processes run the programs (None: one for each processor); `lanes` samples are drawn at once.
-    Neither changes the result. Raises LinewiseError where `out` holds another run, EngineError where the
-    model fails.
+    `data` is the file that `problems` were read from: it is compared with the model's data, where these are
+    known; None does without. `workers` processes run the programs (None: one for each processor); `lanes`
+    samples are drawn at once. Neither changes the result. Raises LinewiseError where `out` holds another
+    run, EngineError where the model fails.
     """
     told = {**asdict(settings), "shapes": list(settings.shapes), "ks": list(settings.ks)}
     about = _about(model)
@@ -95,14 +98,19 @@ def evaluate(
             timeout=settings.timeout,
             advance=progress.advance,
         )
-    report = {
+    report: dict[str, Any] = {
         "benchmark": settings.benchmark,
         "settings": told,
         "model": about,
         "problems": len(problems),
         "warnings": _environment(rows),
+        "data_known": None,
         **figures(rows, samples, model.engine.info.parameters, settings.ks),
     }
+    if data is not None:
+        seen = contamination(model.path, data, by_task.keys())
+        report["data_known"] = seen.known
+        report["warnings"] += [seen.warning] if seen.warning else []
     folder.write_json(out / folder.REPORT, report)
     (out / folder.PAGE).write_text(page(report, rows, samples), encoding="utf-8")
     return report
