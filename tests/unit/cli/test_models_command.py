@@ -116,6 +116,8 @@ def test_a_checkpoint_is_converted_and_says_where_it_is_from(
     out.unlink()
     assert linewise_command(*arguments, "--sha256", checksum).status == 0
     out.unlink()
+    refused = linewise_command("models", "convert", tiny_checkpoint, "--out", out, "--format", "edit-log")
+    assert refused.status == 1 and "edit-log/1" in refused.err
     for extra, status in (
         (("--sha256", "0" * 64), 1),
         (("--quantize", "q9"), 2),
@@ -124,3 +126,19 @@ def test_a_checkpoint_is_converted_and_says_where_it_is_from(
         refused = linewise_command(*arguments, *extra)
         assert refused.status == status and "Traceback" not in refused.err
     assert not out.exists()
+
+
+def test_a_users_own_model_with_fim_tokens_is_served_with_them(linewise_command, tmp_path: Path) -> None:
+    from linewise.formats.fim import MIDDLE, PREFIX, SUFFIX
+    from linewise_training.export import export
+    from tiny_model import END, write_checkpoint
+
+    folder = write_checkpoint(tmp_path / "theirs", special_tokens=(END, PREFIX, SUFFIX, MIDDLE))
+    export(folder, tmp_path / "theirs.gguf", quantization="q8_0", metadata={})
+    assert linewise_command("models", "add", tmp_path / "theirs.gguf", "--use").status == 0
+    assert listed(linewise_command)["theirs"]["format"] == "fim"
+    path = tmp_path / "a.py"
+    path.write_text("import o\n")
+    assert linewise_command("complete", "--file", path, "--line", 0, "--column", 8).status == 0
+    refused = linewise_command("write", "a function", "--file", path)
+    assert refused.status == 1 and refused.err.count("\n") == 1

@@ -116,6 +116,12 @@ TOKENIZERS = {
     "llama-bpe": lambda: byte_level(split(LLAMA3_PATTERN), only_bytes(), ignore_merges=True),
     "dbrx": lambda: byte_level(split(LLAMA3_PATTERN), only_bytes()),
     "starcoder": lambda: byte_level(pre_tokenizers.Digits(individual_digits=True), words()),
+    "deepseek-coder, line ends as they are": lambda: byte_level(
+        split("[\r\n]"),
+        *map(split, DEEPSEEK_PATTERNS[1:]),
+        pre_tokenizers.Digits(individual_digits=True),
+        only_bytes(),
+    ),
     "deepseek-coder": lambda: byte_level(
         *map(split, DEEPSEEK_PATTERNS), pre_tokenizers.Digits(individual_digits=True), only_bytes()
     ),

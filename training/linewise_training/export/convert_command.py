@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from linewise.formats import FimFormat, get_format
 from linewise_training.export.gguf_model import QUANTIZATIONS, export
 from linewise_training.export.source import checkpoint_folder, folder_sha256
 
@@ -66,6 +67,8 @@ def convert_command(
     """
     if target == CTRANSLATE2 and (calibration or form or licence):
         raise click.UsageError("--imatrix, --format and --licence are for --to gguf")
+    if form not in (None, FimFormat.name):
+        get_format(form)  # a misspelt name would make a file that no editor can use
     known = list(QUANTIZATIONS)
     if target == GGUF and quantization is not None and quantization.lower() not in known:
         raise click.BadParameter(f"{quantization!r} is none of {', '.join(known)}", param_hint="--quantize")

@@ -173,7 +173,8 @@ def _step(step: Mapping[str, Any]) -> str:
     if kind == "Digits" and step.get("individual_digits"):
         return _DIGITS
     if kind == "Split" and step.get("behavior") == "Isolated" and not step.get("invert"):
-        return str((step.get("pattern") or {}).get("Regex"))
+        # A line end may stand in a pattern as itself or as its escape.
+        return str((step.get("pattern") or {}).get("Regex")).replace("\r", r"\r").replace("\n", r"\n")
     return f"unknown {kind}"
 
 
