@@ -234,8 +234,11 @@ def test_a_second_part_of_a_corpus_has_nothing_of_the_first(tmp_path, tree, mit)
     corpus("--out", tmp_path / "first", "--archive", one)
     corpus("--out", tmp_path / "second", "--archive", two, "--folder", root, "--beside", tmp_path / "first")
     assert versions(tmp_path / "second") == [("other", "1"), ("project", "")]
-    done = CliRunner().invoke(
-        corpus_command, ["--out", str(tmp_path / "third"), "--beside", str(one), "--archive", str(two)]
-    )
+    third = ["--out", str(tmp_path / "third"), "--beside", str(one), "--archive", str(two)]
+    done = CliRunner().invoke(corpus_command, third)
     assert done.exit_code == 1
     assert "files.jsonl" in done.output
+    (one / "files.jsonl").write_text('{"origin": "some"}\n')
+    done = CliRunner().invoke(corpus_command, third)
+    assert done.exit_code == 1
+    assert "line 1 of" in done.output

@@ -72,9 +72,15 @@ def _parts(corpora: tuple[Path, ...]) -> tuple[set[str], set[bytes]]:
     """The packages in other corpora, and the hashes of their files' texts."""
     packages, hashes = set(), set()
     for corpus in corpora:
-        for row in rows(corpus / "files.jsonl"):
-            packages.add(package_of(row["origin"]))
-            hashes.add(bytes.fromhex(row["sha256"]))
+        for number, row in enumerate(rows(corpus / "files.jsonl"), 1):
+            try:
+                packages.add(package_of(row["origin"]))
+                hashes.add(bytes.fromhex(row["sha256"]))
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
+                raise LinewiseError(
+                    f"line {number} of {corpus / 'files.jsonl'} is no file of a corpus; name a folder that "
+                    "`linewise train corpus` wrote with --beside"
+                ) from error
     return packages, hashes
 
 
