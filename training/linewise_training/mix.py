@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,17 @@ def held_out(text: str) -> bool:
     """Whether an item belongs to the validation set: decided by its text alone, so it holds across runs."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
+
+
+def places_held_out(files: Path) -> dict[tuple[str, str], bool]:
+    """Whether each file of a corpus's `files` is held out, by its origin and path."""
+    return {(str(row["origin"]), str(row["path"])): held_out(str(row["text"])) for row in read_jsonl(files)}
+
+
+def history_held_out(row: Mapping[str, object], places: Mapping[tuple[str, str], bool]) -> bool:
+    """Whether a history goes to the validation set: where its file does, or it would give the file away."""
+    place = str(row["origin"]), str(row["path"])
+    return places.get(place, held_out("/".join(place)))
 
 
 def examples(
@@ -145,18 +156,16 @@ def _of_histories(
             f"the mix asks for history examples, and {histories} is not there; make the corpus with "
             "--repository, or leave `history` out"
         )
-    # A file's history goes where the file goes, or it would give the file away.
-    known = {(str(row["origin"]), str(row["path"])): held_out(str(row["text"])) for row in read_jsonl(files)}
+    known = places_held_out(files)
     rows = list(read_jsonl(histories))
     if limit is not None:
         rows = rng.sample(rows, min(limit, len(rows)))
     for row in rows:
-        place = str(row["origin"]), str(row["path"])
-        if known.get(place, held_out("/".join(place))) is not validation:
+        if history_held_out(row, known) is not validation:
             continue
         start, texts, messages = str(row["start"]), _texts(row["edits"]), _texts(row["messages"])
         edits = [edit for text in texts for edit in parse_sequence(text).edits]
-        name = place[1].rsplit("/", maxsplit=1)[-1]
+        name = str(row["path"]).rsplit("/", maxsplit=1)[-1]
         for _ in range(_times(mix.history * len(edits), rng)):
             example = history_example(name, start, edits, messages, mix.window_characters, rng, form)
             if example:

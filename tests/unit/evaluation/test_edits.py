@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linewise.assistant import Document
-from linewise.edits import Edit, Hunk, apply_edit, apply_hunk, diff, format_edit, join_lines, split_lines
+from linewise.edits import Edit, Hunk, apply_hunk, diff, format_edit, join_lines, split_lines
 from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.errors import LinewiseError
 from linewise.formats import Cursor, get_format
@@ -271,18 +271,18 @@ def test_of_a_corpus_only_what_training_leaves_out_is_asked(tmp_path):
     assert files
 
 
-def test_a_history_is_held_out_by_its_last_state(tmp_path):
-    rows = []
-    for n in range(300):
-        state = split_lines(AFTER + f"# {n}\n")
-        edit = diff(split_lines(BEFORE), state)
-        rows.append({"path": "s.py", "start": BEFORE, "edits": [format_edit(edit)]})
+def test_a_history_is_held_out_where_its_file_is(tmp_path):
+    edits = [format_edit(diff(split_lines(BEFORE), split_lines(AFTER)))]
+    texts = {f"m{n}.py": f"{AFTER}# {n}\n" for n in range(300)}
+    rows = [{"path": path, "origin": "o", "start": BEFORE, "edits": edits} for path in texts]
     path = tmp_path / "histories.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    _, histories = read_sources([path])
-    ends = {join_lines(apply_edit(split_lines(one.start), one.edits[0])) for one in histories}
-    assert ends == {text for n in range(300) if held_out(text := AFTER + f"# {n}\n")}
-    assert ends
+    _, alone = read_sources([path])
+    assert {one.path for one in alone} == {name for name in texts if held_out(f"o/{name}")} != set()
+    files = [{"path": name, "origin": "o", "text": text} for name, text in texts.items()]
+    (tmp_path / "files.jsonl").write_text("".join(json.dumps(row) + "\n" for row in files))
+    _, beside = read_sources([path])
+    assert {one.path for one in beside} == {name for name, text in texts.items() if held_out(text)} != set()
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_a_history_is_held_out_by_its_last_state(tmp_path):
         ("{broken\n", "line 1: not JSON"),
         ("[1]\n", "line 1: not a JSON object"),
         ('{"program": "x"}\n', "line 1: neither a file"),
-        ('{"start": 3, "edits": ["@@ nonsense"], "path": "x"}\n', "line 1: neither"),
+        ('{"start": 3, "edits": ["@@ nonsense"], "path": "x", "origin": "held 257"}\n', "line 1: neither"),
         ("", "no held-out file"),
     ],
 )

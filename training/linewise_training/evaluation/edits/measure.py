@@ -10,7 +10,7 @@ from linewise.assistant.repetition import telling
 from linewise.edits import Lines, join_lines
 from linewise.formats.edit_log_parser import bare
 from linewise.verify import new_problems
-from linewise.verify.protocol import Verifier
+from linewise.verify.protocol import Problem, Verifier
 from linewise_training.evaluation.edits.suggest import Suggestion
 from linewise_training.evaluation.edits.tasks import CursorTask
 
@@ -93,13 +93,14 @@ def _clean(task: CursorTask, lines: Lines, base: Lines, suggestion: Suggestion, 
     shown = 1 + (suggestion.text or "").count("\n")
     gone_on = (*result[: at + shown], *task.wanted[shown:], *result[at + shown :])
     wanted = (*lines[:at], *task.wanted, *lines[at + 1 :])
-    states = (base, wanted, result, gone_on)
-    problems = verifier.problems([join_lines(state) for state in states])
-    return any(
-        not new_problems(states[before], states[after], problems[before], problems[after])
-        for before in (0, 1)
-        for after in (2, 3)
-    )
+    found: dict[Lines, tuple[Problem, ...]] = {}
+    for before, after in ((base, result), (wanted, gone_on), (wanted, result), (base, gone_on)):
+        # Nearly always the first says it, and linting a long file takes a second.
+        missing = [state for state in dict.fromkeys((before, after)) if state not in found]
+        found |= zip(missing, verifier.problems(list(map(join_lines, missing))), strict=True)
+        if not new_problems(before, after, found[before], found[after]):
+            return True
+    return False
 
 
 def _lines_shown(after: Sequence[str], at: int, text: str, task: CursorTask) -> list[str]:

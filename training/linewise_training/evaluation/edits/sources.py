@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from linewise.edits import apply_edit, join_lines, parse_sequence, split_lines
+from linewise.edits import apply_edit, parse_sequence, split_lines
 from linewise.errors import EditError, LinewiseError
 from linewise_training.evaluation.edits.tasks import SourceFile, SourceHistory
-from linewise_training.mix import held_out, without_licence_header
+from linewise_training.mix import held_out, history_held_out, places_held_out, without_licence_header
 
 SHORTEST = 8  # lines of a file
 LONGEST = 400_000  # characters
@@ -19,9 +19,9 @@ LONGEST = 400_000  # characters
 def read_sources(paths: Sequence[Path]) -> tuple[list[SourceFile], list[SourceHistory]]:
     """The held-out files and histories of `paths`: JSONL files of a corpus, or folders.
 
-    Of a corpus only what training leaves out is taken: a file by the hash of its text, a history by that of
-    its last state. Of a folder every .py file is. Raises LinewiseError for what cannot be read, and
-    where nothing is left.
+    Of a corpus only what training leaves out is taken: a file by the hash of its text, a history where its
+    file is, by the files.jsonl beside it. Of a folder every .py file is. Raises LinewiseError for what cannot
+    be read, and where nothing is left.
     """
     files: list[SourceFile] = []
     histories: list[SourceHistory] = []
@@ -29,18 +29,23 @@ def read_sources(paths: Sequence[Path]) -> tuple[list[SourceFile], list[SourceHi
         if path.is_dir():
             files += _of_folder(path)
             continue
+        places: Mapping[tuple[str, str], bool] | None = None
         for number, row in read_rows(path):
             try:
                 if "text" in row:
                     file = SourceFile(str(row.get("path", f"line {number}")), str(row["text"]))
                     if held_out(file.text):
                         files.append(file)
-                elif history := _history(row):
-                    histories.append(history)
+                    continue
+                if places is None:
+                    beside = path.with_name("files.jsonl")
+                    places = places_held_out(beside) if beside.is_file() else {}
+                if history_held_out(row, places):
+                    histories.append(_history(row))
             except (KeyError, TypeError, EditError) as error:
                 raise LinewiseError(
-                    f"{path}, line {number}: neither a file (text, path) nor a history (path, start, edits) "
-                    f"of a corpus ({error}); name files.jsonl or histories.jsonl"
+                    f"{path}, line {number}: neither a file (text, path) nor a history (path, origin, "
+                    f"start, edits) of a corpus ({error}); name files.jsonl or histories.jsonl"
                 ) from None
     files = [_shown(file) for file in files if len(file.text) <= LONGEST]
     files = [file for file in files if file.text.count("\n") >= SHORTEST]
@@ -80,13 +85,13 @@ def _of_folder(folder: Path) -> Iterable[SourceFile]:
             continue  # a folder of other people's files may hold some that are no text
 
 
-def _history(row: dict[str, Any]) -> SourceHistory | None:
-    """The history of a row, if it is held out."""
+def _history(row: Mapping[str, Any]) -> SourceHistory:
+    """The history of a row. Raises EditError where its edits do not apply."""
     edits = tuple(edit for text in row["edits"] for edit in parse_sequence(text).edits)
     state = split_lines(row["start"])
     for edit in edits:
         state = apply_edit(state, edit)
-    return SourceHistory(str(row["path"]), row["start"], edits) if held_out(join_lines(state)) else None
+    return SourceHistory(str(row["path"]), row["start"], edits)
 
 
 def _shown(file: SourceFile) -> SourceFile:
