@@ -176,6 +176,13 @@ def test_each_kind_of_bad_input_is_counted_and_named_and_the_rest_is_kept(tmp_pa
         assert "5 of: not a program" in done.output
 
 
+def test_a_byte_order_mark_before_the_first_line_is_no_fault(tmp_path):
+    write_input(tmp_path / "in.jsonl", programs(2))
+    (tmp_path / "in.jsonl").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "in.jsonl").read_bytes())
+    assert run(tmp_path / "in.jsonl", tmp_path / "out.jsonl").exit_code == 0
+    assert [row["source"] for row in rows(tmp_path / "out.jsonl")] == [0, 0, 1, 1]
+
+
 def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_when_there_is_room(tmp_path):
     write_input(tmp_path / "in.jsonl", programs(300))
     out = tmp_path / "out.jsonl"
@@ -204,6 +211,40 @@ def test_parquet_in_and_out_say_what_jsonl_says(tmp_path):
     assert pq.read_table(tmp_path / "out.parquet").to_pylist() == rows(tmp_path / "out.jsonl")
     assert len(rows(tmp_path / "out.parquet.skipped.jsonl")) == 2
     assert leftovers(tmp_path / "out.parquet") == FILES
+
+
+def test_a_row_that_is_not_utf8_is_named_and_the_others_are_kept(tmp_path):
+    texts = [b"a = 1\nprint(a)\n", b"b = '\xff'\n", "c = 'é'\nprint(c)\n".encode()]
+    offsets = pa.array([0, *(sum(map(len, texts[: at + 1])) for at in range(3))], pa.int32())
+    strings = pa.StringArray.from_buffers(3, offsets.buffers()[1], pa.py_buffer(b"".join(texts)))
+    columns = {
+        "string": strings,
+        "binary": pa.array(texts, pa.binary()),
+        "repeated": strings.dictionary_encode(),
+    }
+    for name, column in columns.items():
+        pq.write_table(pa.table({"program": column}), tmp_path / f"{name}.parquet")
+        done = run(tmp_path / f"{name}.parquet", tmp_path / f"{name}.jsonl")
+        assert done.exit_code == 0, done.output
+        assert [row["program"] for row in rows(tmp_path / f"{name}.jsonl")][::2] == [
+            texts[0].decode(),
+            texts[2].decode(),
+        ]
+        (skipped,) = rows(tmp_path / f"{name}.jsonl.skipped.jsonl")
+        assert skipped == {"line": 2, "reason": "not UTF-8: invalid start byte at byte 5 of the text"}
+
+
+@pytest.mark.parametrize("at", [20, -3000])
+def test_a_damaged_parquet_file_is_named_and_not_the_output(tmp_path, at):
+    table = pa.table({"program": [f"a{n} = {random.Random(n).random()}\n" for n in range(3000)]})
+    pq.write_table(table, tmp_path / "in.parquet", use_dictionary=False)
+    content = bytearray((tmp_path / "in.parquet").read_bytes())
+    content[at : at + 400] = b"\xff" * 400
+    (tmp_path / "in.parquet").write_bytes(content)
+    done = run(tmp_path / "in.parquet", tmp_path / "out.jsonl", "--method", "randseq")
+    assert done.exit_code == 1
+    assert f"Error: {tmp_path / 'in.parquet'} is damaged behind row 0: " in done.output
+    assert len(done.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", [b"not parquet", None])

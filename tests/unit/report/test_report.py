@@ -212,6 +212,14 @@ def test_a_line_that_a_run_is_still_writing_is_left_out(report, tmp_path):
     assert "1 sequences of 1 programs" in result.output
 
 
+def test_a_last_line_that_is_whole_counts_without_a_newline(tmp_path):
+    (tmp_path / "whole.jsonl").write_text(row() + "\n" + row())
+    result = CliRunner().invoke(
+        train, ["report", str(tmp_path / "whole.jsonl"), "--out", str(tmp_path / "r.html")]
+    )
+    assert "2 sequences of 1 programs" in result.output
+
+
 def test_tokens_are_counted_where_a_tokenizer_is_given(report, tmp_path):
     save_tokenizer(train_tokenizer([PROGRAM] * 3, 300), tmp_path / "tokenizer", 128)
     html = report([row()], None, "--tokenizer", tmp_path / "tokenizer")

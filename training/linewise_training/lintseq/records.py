@@ -65,16 +65,21 @@ def _lines(path: Path, start: int) -> Iterator[Record | Unreadable]:
 
 def _parsed(index: int, position: int, line: bytes) -> Record | Unreadable:
     try:
-        row = json.loads(line.decode("utf-8"))
-        return _record(index, position, row.get("instruction", ""), row["program"])
+        # Some editors on Windows begin a file with a byte order mark.
+        row = json.loads(line.decode("utf-8-sig" if index == 0 else "utf-8"))
     except UnicodeDecodeError as error:
         return Unreadable(index, position, f"not UTF-8: {error.reason} at byte {error.start} of the line")
     except RecursionError:
         return Unreadable(index, position, "not a program: the line is nested too deeply")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Unreadable(
-            index, position, f'not a program: the line is not {{"instruction", "program"}}: {error!r}'
-        )
+    except ValueError as error:
+        reason = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else error
+        return Unreadable(index, position, f"not a program: the line is not JSON: {reason}")
+    if not isinstance(row, dict) or "program" not in row:
+        return Unreadable(index, position, 'not a program: the line is not {"instruction", "program"}')
+    try:
+        return _record(index, position, row.get("instruction", ""), row["program"])
+    except TypeError as error:
+        return Unreadable(index, position, f"not a program: {error}")
 
 
 def _parquet_rows(path: Path, start: int) -> Iterator[Record | Unreadable]:
@@ -82,9 +87,15 @@ def _parquet_rows(path: Path, start: int) -> Iterator[Record | Unreadable]:
 
     for index, (instruction, program) in enumerate(islice(parquet.read_rows(path), start, None), start):
         try:
-            yield _record(index, index + 1, instruction, program)
+            yield _record(index, index + 1, _text(instruction), _text(program))
+        except UnicodeDecodeError as error:
+            yield Unreadable(index, index + 1, f"not UTF-8: {error.reason} at byte {error.start} of the text")
         except TypeError as error:
             yield Unreadable(index, index + 1, f"not a program: {error}")
+
+
+def _text(value: object) -> object:
+    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def _record(index: int, position: int, instruction: object, program: object) -> Record | Unreadable:

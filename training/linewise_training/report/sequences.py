@@ -35,12 +35,17 @@ class WrittenSequence:
 def read_sequences(path: Path) -> Iterator[WrittenSequence]:
     """The edit sequences in `path`, in order, one in memory at a time.
 
-    The last line is left out while it has no newline at its end: a run is still writing it, or was cut there.
-    Raises FileError for a file that cannot be read and for a line that is no edit sequence.
+    A last line without a newline at its end is left out if it is no edit sequence: a run is at it still, or
+    was cut there. Raises FileError for a file that cannot be read and for another line that is none.
     """
     for number, line in _lines(path):
-        if not isinstance(line, bytes) or line.endswith(b"\n"):
-            yield _parse(path, number, line)
+        try:
+            written = _parse(path, number, line)
+        except FileError:
+            if isinstance(line, bytes) and not line.endswith(b"\n"):
+                return
+            raise
+        yield written
 
 
 def read_sequence(path: Path, number: int) -> WrittenSequence:
