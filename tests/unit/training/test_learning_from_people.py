@@ -12,7 +12,7 @@ import pytest
 
 from linewise.edits import EditLog, Hunk, apply_edit, apply_hunk, diff, split_lines
 from linewise.formats import EditLogFormat
-from linewise.formats.edit_log import DIFF, INLINE_RUN_UP, INSTRUCTION
+from linewise.formats.edit_log import DIFF, INLINE_RUN_UP, INSTRUCTION, shown
 from linewise.formats.protocol import Cursor
 from linewise_training.examples import (
     FORMS,
@@ -167,6 +167,28 @@ def replay(hunk_texts, lines, first_line):
         if hasattr(event, "hunk") and isinstance(event.hunk, Hunk):
             log = log.record(event.hunk)
     return log.lines
+
+
+ENDS = ["", "a = 1\nb = 2", "a = 1\nb = 2\n", "a = 1\nb = 2\n\n\nc = 3\n", "a = 1\n", "", "d = 4\n\n"]
+
+
+def test_what_is_written_of_a_history_leads_to_the_state_that_the_task_leads_to_at_the_end_of_a_file_too():
+    ends = [diff(split_lines(one), split_lines(other)) for one, other in itertools.pairwise(ENDS)]
+    for start, edits in ((START, EDITS), (ENDS[0], ends)):
+        for seed in range(150):
+            task = history_task("f.py", start, edits, ["Do what is asked"] * 6, 1500, random.Random(seed))
+            if task is None:
+                continue
+            form = FORMS["edit-log/1"]
+            example = form.editing(task) if isinstance(task, EditingTask) else form.writing(task)
+            # Without a snapshot, the file was empty, and the first diff is an edit already.
+            given = len(task.log.edits) + (task.log.snapshot != ("",))
+            wanted = task.log.lines
+            for hunk in hunks_of(task):
+                wanted = apply_hunk(wanted, hunk)
+            diffs = [b.text for a, b in itertools.pairwise(example) if a.special and a.text == DIFF]
+            reached = replay(diffs[given:], task.log.lines[:-1], task.log.first_line)
+            assert shown(reached) == shown(wanted), "".join(piece.text for piece in example)
 
 
 def parts(example):

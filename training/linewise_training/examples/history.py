@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from linewise.edits import Edit, EditLog, Hunk, Lines, apply_hunk, sequential, split_lines
-from linewise.formats.edit_log import INLINE_RUN_UP
+from linewise.edits import Edit, EditLog, Hunk, Lines, apply_edit, apply_hunk, diff, sequential, split_lines
+from linewise.formats.edit_log import INLINE_RUN_UP, shown
 from linewise_training.examples.editing import column_in
 from linewise_training.examples.example import Example
 from linewise_training.examples.form import EditingTask, Form, TaskCursor, WritingTask
@@ -75,12 +75,12 @@ def history_task(
     if not steps:
         return None
     last = rng.randrange(len(steps))
-    shown = _near_by(steps, last, max_characters)
-    if not shown:
+    near = _near_by(steps, last, max_characters)
+    if not near:
         return None
-    log, hunks = _windowed(shown, max_characters, rng)
+    log, hunks = _windowed(near, max_characters, rng)
     commit = steps[last].commit
-    new = sum(step.commit == commit for step in shown)
+    new = sum(step.commit == commit for step in near)
     log, learned = _recorded(log, hunks[: len(hunks) - new]), hunks[len(hunks) - new :]
     whole = new == sum(step.commit == commit for step in steps)
     message = messages[commit]
@@ -95,18 +95,23 @@ def history_task(
 
 
 def _steps(start: str, edits: Sequence[Edit]) -> list[_Step]:
-    state = split_lines(start)
+    """All hunks, one by one, between states as a model sees them: without what follows the last newline."""
+    text = split_lines(start)
     steps = []
     for commit, edit in enumerate(edits):
-        for hunk in sequential(edit):
-            steps.append(_Step(state, hunk, commit))
-            state = apply_hunk(state, hunk)
+        before, text = shown(text), apply_edit(text, edit)
+        # Whether the text ends with a newline may change; where no hunk is about the end, it does not.
+        same_end = all(hunk.end < len(before) for hunk in edit.hunks)
+        seen = edit if same_end else diff(before, shown(text))
+        for hunk in sequential(seen):
+            steps.append(_Step(before, hunk, commit))
+            before = apply_hunk(before, hunk)
     return steps
 
 
 def _near_by(steps: Sequence[_Step], last: int, max_characters: int) -> list[_Step]:
     """The steps up to `last` that a window of half of `max_characters` has room for; none if not that one."""
-    shown: list[_Step] = []
+    near: list[_Step] = []
     top = bottom = steps[last].hunk.start
     written = 0
     for step in reversed(steps[max(0, last - MAX_HUNKS + 1) : last + 1]):
@@ -115,8 +120,8 @@ def _near_by(steps: Sequence[_Step], last: int, max_characters: int) -> list[_St
         written += sum(len(line) + 1 for line in hunk.added)
         if written + sum(len(line) + 1 for line in step.before[top:bottom]) > max_characters // 2:
             break
-        shown.insert(0, step)
-    return shown
+        near.insert(0, step)
+    return near
 
 
 def _before(hunk: Hunk, top: int, bottom: int) -> tuple[int, int]:
@@ -128,15 +133,15 @@ def _before(hunk: Hunk, top: int, bottom: int) -> tuple[int, int]:
 
 
 def _windowed(
-    shown: Sequence[_Step], max_characters: int, rng: random.Random
+    near: Sequence[_Step], max_characters: int, rng: random.Random
 ) -> tuple[EditLog, tuple[Hunk, ...]]:
-    """A window that holds all of `shown` with lines around, and their hunks counted from its first line."""
-    before = shown[0].before
-    top = bottom = shown[-1].hunk.start
-    for step in reversed(shown):
+    """A window that holds all of `near` with lines around, and their hunks counted from its first line."""
+    before = near[0].before
+    top = bottom = near[-1].hunk.start
+    for step in reversed(near):
         top, bottom = _before(step.hunk, top, bottom)
     size = sum(len(line) + 1 for line in before[top:bottom])
-    size += sum(len(line) + 1 for step in shown for line in step.hunk.added)
+    size += sum(len(line) + 1 for step in near for line in step.hunk.added)
     budget = max_characters * rng.uniform(0.4, 1.0)
     upwards = rng.random()  # how much of what is left goes to the lines above
     while top > 0 or bottom < len(before):
@@ -146,10 +151,8 @@ def _windowed(
         if size > budget:
             break
         top, bottom = (top - 1, bottom) if up else (top, bottom + 1)
-    # A window that does not reach the end of the file ends with a newline all the same.
-    lines = before[top:bottom] if bottom == len(before) else (*before[top:bottom], "")
-    hunks = tuple(Hunk(s.hunk.start - top, s.hunk.removed, s.hunk.added) for s in shown)
-    return EditLog.open(lines, first_line=top), hunks
+    hunks = tuple(Hunk(s.hunk.start - top, s.hunk.removed, s.hunk.added) for s in near)
+    return EditLog.open((*before[top:bottom], ""), first_line=top), hunks
 
 
 def _recorded(log: EditLog, hunks: Sequence[Hunk]) -> EditLog:
