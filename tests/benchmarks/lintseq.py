@@ -36,6 +36,7 @@ import click
 from linewise.edits import apply_edit, join_lines
 from linewise.verify import CRASH, SYNTAX_CODES, PylintVerifier
 from linewise_training.lintseq import Plan, Program, Sampled, Written, sample_in_processes, sample_sequences
+from linewise_training.lintseq.worker import collect_seldom
 
 # Runs in the reference's process: programs in, sequences' numbers of edits and the seconds out.
 REFERENCE = """
@@ -152,6 +153,7 @@ def main(
     plan = Plan(samples, 0)
     numbered = [Program(at, source) for at, source in enumerate(sources)]
 
+    collect_seldom()  # as worker processes do
     began = time.process_time()
     results = [r for r in sample_sequences(numbered, PylintVerifier(), plan) if isinstance(r, Sampled)]
     seconds_of_ours = time.process_time() - began

@@ -9,15 +9,24 @@ import can reach, and what it may leave behind in astroid's shared tree of other
 assigns to their classes, inferences) is taken back. The trees of imported modules are kept, as building them
 is most of the cost of a first run, until there are too many.
 
+What only costs time is left out: sources that differ in comments, blank lines and docstrings alone are
+linted once (reduced.py), a syntax error is told by the parser, and visits that can only find disabled
+messages are not made (pylint_visits.py). `tests/benchmarks/verdicts.py` compares with plain pylint.
+
 What it does not do: look at the folder of the document. An import that this Python cannot find is E0401.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
+import hashlib
 import io
+import re
 import threading
 import tokenize
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from astroid import bases, nodes
@@ -32,7 +41,9 @@ from pylint.reporters import CollectingReporter
 from pylint.typing import FileItem
 
 from linewise.verify.protocol import Problem
+from linewise.verify.pylint_visits import leave_out_idle_visits
 from linewise.verify.quiet import no_warnings
+from linewise.verify.reduced import SPECIAL, reduced
 
 CRASH = "F0002"
 WARNINGS_THAT_COUNT = ("W0311", "W0231")
@@ -41,6 +52,13 @@ WARNINGS_THAT_COUNT = ("W0311", "W0231")
 _MODULE = "linewise-source"
 # A tree takes some 1 to 5 MB; a typical source imports fewer than ten modules, which import others.
 _MAX_TREES = 400
+
+# Checkers remember a little of each source, such as what it imports, so they are made anew after so many.
+_SET_UP_AGAIN = 1000
+# Verdicts of so many sources are remembered, some hundred bytes for each.
+_MAX_KNOWN = 20_000
+_OF_THE_TEXT = frozenset([CRASH, "E0001", "F0010", "F0001"])
+_NAMES_A_LINE = re.compile(r"\bline \d")
 
 # Pylint and astroid keep their state in globals.
 _LOCK = threading.Lock()
@@ -67,7 +85,7 @@ class PylintVerifier:
         with _LOCK:
             if self._linter is None:
                 self._linter = _Linter(self._load_extensions)
-            return self._linter.verdicts(sources)
+            return [self._linter.verdict(source) for source in sources]
 
 
 class _Linter(PyLinter):  # type: ignore[misc]
@@ -83,22 +101,58 @@ class _Linter(PyLinter):  # type: ignore[misc]
             self.enable(code)
         self.config.generated_members = ["cv2.*"]
         self.config.unsafe_load_any_extension = load_extensions
+        self._check: functools.partial[bool | None] | None = None
+        self._checked = 0
+        self._known: dict[bytes, tuple[Problem, ...]] = {}
         self._source = ""
         self._assigned: list[tuple[dict[str, list[Any]], str, Any]] = []
         self.initialize()
 
-    def verdicts(self, sources: Sequence[str]) -> list[tuple[Problem, ...]]:
-        """Lint each source as a module by itself."""
-        # Setting the checkers up takes longer than checking a small source, so it is done once a batch.
-        with self._astroid_module_checker() as check:
-            return [self._verdict(source, check) for source in sources]
+    def verdict(self, source: str) -> tuple[Problem, ...]:
+        """Lint a source as a module by itself, unless what is left of it without comments is known."""
+        if "\0" not in source and not SPECIAL.search(source):
+            try:
+                with no_warnings():
+                    # As astroid does it, whose message names the module.
+                    tree = ast.parse(source + "\n", _MODULE, type_comments=True)
+            except SyntaxError as error:
+                return (_syntax_problem(error),)
+            except (ValueError, RecursionError, MemoryError):
+                return self._lint(source)
+            found = self._known_or_new(source, tree)
+            if found is not None:
+                return found
+        return self._lint(source)
 
-    def _verdict(self, source: str, check: Callable[[nodes.Module], bool | None]) -> tuple[Problem, ...]:
+    def _known_or_new(self, source: str, tree: ast.Module) -> tuple[Problem, ...] | None:
+        short = reduced(source, tree)
+        if short is None:
+            return None
+        key = hashlib.blake2b(short.text.encode(), digest_size=16).digest()
+        if key not in self._known:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = self._lint(short.text)
+        return _at_lines(self._known[key], short.lines)
+
+    def _set_up(self) -> functools.partial[bool | None]:
+        """Prepare the checkers, which takes longer than checking a small source."""
+        # Pylint's counterpart ends with a report on all files together, which is not wanted here.
+        check: functools.partial[bool | None] = self._astroid_module_checker().__enter__()
+        leave_out_idle_visits(self, check.keywords["walker"], check.keywords["rawcheckers"])
+        self._checked = 0
+        return check
+
+    def _lint(self, source: str) -> tuple[Problem, ...]:
+        if self._check is None or self._checked >= _SET_UP_AGAIN:
+            self._check = self._set_up()
+        self._checked += 1
         self._source = source
         self.reporter.messages = []
         try:
-            self._check_file(self.get_ast, check, FileItem(_MODULE, f"{_MODULE}.py", _MODULE))
+            self._check_file(self.get_ast, self._check, FileItem(_MODULE, f"{_MODULE}.py", _MODULE))
         except Exception as error:  # whatever a checker may raise, and RecursionError for deep nesting
+            self._check = None  # A checker that was interrupted may not be as it was.
             cause = error.__cause__ or error
             return (Problem(0, 0, CRASH, f"pylint failed on this source: {type(cause).__name__}: {cause}"),)
         finally:
@@ -152,6 +206,21 @@ class _Linter(PyLinter):  # type: ignore[misc]
         clear_inference_tip_cache()
         if len(manager.astroid_cache) > _MAX_TREES:
             manager.clear_cache()
+
+
+def _syntax_problem(error: SyntaxError) -> Problem:
+    message = f"Parsing failed: '{error}'".replace(f"({_MODULE}, line", "(line")
+    return Problem(max(0, (error.lineno or 0) - 1), max(0, error.offset or 0), "E0001", message)
+
+
+def _at_lines(problems: Sequence[Problem], lines: Sequence[int]) -> tuple[Problem, ...] | None:
+    """The problems of a reduced source on the `lines` of the whole; None where they are not the whole's."""
+    for problem in problems:
+        # A problem of no line is on the first; some messages name other lines.
+        on_first = problem.line == 0 and lines[:1] != (0,)
+        if problem.code in _OF_THE_TEXT or on_first or _NAMES_A_LINE.search(problem.message):
+            return None
+    return tuple(replace(problem, line=lines[problem.line]) for problem in problems)
 
 
 class _Builder(AstroidBuilder):  # type: ignore[misc]
