@@ -56,6 +56,20 @@ def test_a_folder_becomes_files_pairs_and_a_manifest_that_counts_them(tree, json
     assert manifest["files_by_licence"] == {"MIT": 1}
 
 
+def test_a_pair_that_asks_what_a_benchmark_asks_is_left_out(tree, jsonl, mit, tmp_path):
+    root = tree({"LICENSE": mit, "good.py": GOOD})
+    prompt = 'def plus(a, b):\n    """Add two numbers together."""\n'
+    problem = {"task_id": "X/1", "prompt": prompt, "canonical_solution": "    return sum((a, b))\n"}
+    benchmark = jsonl("b.jsonl", [problem])
+    out = tmp_path / "out"
+    assert run("--out", out, "--folder", root, "--benchmark", benchmark).exit_code == 0
+    assert len(read(out / "files.jsonl")) == 1
+    assert read(out / "pairs.jsonl") == []
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["pairs_skipped"] == {"contaminated": 1}
+    assert list(manifest["benchmarks"]) == [benchmark.name]
+
+
 def test_the_limit_bounds_the_files(tree, mit, tmp_path):
     root = tree({"LICENSE": mit, **{f"f{n}.py": GOOD + f"# {n}\n" for n in range(5)}})
     assert (

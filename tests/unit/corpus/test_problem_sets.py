@@ -6,7 +6,7 @@ import pytest
 from linewise.errors import LinewiseError
 from linewise_training.corpus import Decontaminator
 from linewise_training.corpus.harvest import parsed
-from linewise_training.corpus.problem_sets import benchmark_items, leetcode_pairs, mbpp_pairs
+from linewise_training.corpus.problem_sets import benchmark_problems, leetcode_pairs, mbpp_pairs
 
 
 def problem(number):
@@ -28,7 +28,7 @@ def test_only_the_training_problems_of_mbpp_become_pairs(jsonl):
 
 def test_only_the_evaluation_problems_of_mbpp_are_kept_out(jsonl):
     path = jsonl("mbpp.jsonl", [problem(n) for n in (10, 11, 510, 511, 601)])
-    assert [item.split("(")[0].split()[-1] for item in benchmark_items(path)] == ["f11", "f510"]
+    assert [item.split("(")[0].split()[-1] for _, item in benchmark_problems(path)] == ["f11", "f510"]
 
 
 PROMPT = """from typing import *

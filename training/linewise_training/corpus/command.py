@@ -21,7 +21,13 @@ from linewise_training.corpus.histories import MAX_COMMITS, HistoryHarvest
 from linewise_training.corpus.instructions import instruction_pairs
 from linewise_training.corpus.origins import Origin
 from linewise_training.corpus.overlap import Decontaminator
-from linewise_training.corpus.problem_sets import benchmark_items, leetcode_pairs, mbpp_pairs, rows
+from linewise_training.corpus.problem_sets import (
+    benchmark_problems,
+    leetcode_pairs,
+    mbpp_pairs,
+    rows,
+    wording,
+)
 from linewise_training.corpus.writer import CorpusWriter
 
 _PATH = click.Path(path_type=Path)
@@ -199,7 +205,9 @@ def corpus_command(
 ) -> None:
     """Harvest local Python into training text with provenance."""
     try:
-        benchmark = Decontaminator(item for path in benchmarks for item in benchmark_items(path))
+        problems = [problem for path in benchmarks for problem in benchmark_problems(path)]
+        benchmark = Decontaminator(code for _, code in problems)
+        asked = Decontaminator(wording(row) for row, _ in problems)
         with ExitStack() as stack:
             opened = [stack.enter_context(Repository(path)) for path in repositories]
             heads = [(repository, origins.repository(repository, licence)) for repository in opened]
@@ -211,7 +219,8 @@ def corpus_command(
                 if repositories
                 else None
             )
-            writer = CorpusWriter(files, pairs, histories, benchmark, limit, near=not keep_near_duplicates)
+            near = not keep_near_duplicates
+            writer = CorpusWriter(files, pairs, histories, benchmark, limit, near=near, asked=asked)
             for problem_pairs in (
                 mbpp_pairs(mbpp) if mbpp else (),
                 leetcode_pairs(leetcode) if leetcode else (),

@@ -7,7 +7,6 @@ problems' own descriptions; a history by its first and last states.
 
 from __future__ import annotations
 
-import ast
 import gzip
 import hashlib
 import json
@@ -21,7 +20,7 @@ from linewise.errors import EditError, LinewiseError
 from linewise_training.corpus.harvest import parsed
 from linewise_training.corpus.instructions import code_of
 from linewise_training.corpus.overlap import THRESHOLD, Decontaminator, Match
-from linewise_training.corpus.problem_sets import benchmark_problems
+from linewise_training.corpus.problem_sets import benchmark_problems, wording
 
 INSTRUCTIONS = ("instruction", "query", "description", "question")
 TEXTS = (
@@ -211,16 +210,7 @@ def _kept_out(manifest: Path) -> Mapping[str, str]:
 
 def _problems(path: Path) -> Iterator[_Problem]:
     for number, (row, code) in enumerate(benchmark_problems(path), 1):
-        yield _Problem(path.name, str(row.get("task_id", f"problem {number}")), code, _description(row))
-
-
-def _description(row: Mapping[str, Any]) -> str:
-    """What a problem asks in words: its description, or its prompt's docstring; empty where it has none."""
-    if isinstance(row.get("description"), str):
-        return str(row["description"])
-    tree = parsed(f"{row['prompt']}\n    pass\n") or parsed(str(row["prompt"]))
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] if tree else []
-    return (ast.get_docstring(functions[-1]) or "") if functions else ""
+        yield _Problem(path.name, str(row.get("task_id", f"problem {number}")), code, wording(row))
 
 
 def _texts(row: Mapping[str, Any], line: int) -> Iterator[tuple[str, str]]:

@@ -83,13 +83,11 @@ def leetcode_pairs(path: Path) -> Iterator[Pair | None]:
             yield Pair(instruction, program, row["task_id"], "leetcode", "MIT")
 
 
-def benchmark_items(path: Path) -> Iterator[str]:
-    """Text of each evaluation problem of a benchmark file: prompt and solution. Of MBPP, ids 11 to 510."""
-    return (code for _, code in benchmark_problems(path))
-
-
 def benchmark_problems(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each evaluation problem of a benchmark file as it stands there, and its prompt with the solution."""
+    """Each evaluation problem of a benchmark file as it stands there, and its prompt with the solution.
+
+    Of MBPP, ids 11 to 510. Raises LinewiseError for a file that is no benchmark.
+    """
     for row in rows(path):
         number = _mbpp_number(row)
         if number is not None and number not in MBPP_BENCHMARK:
@@ -97,6 +95,15 @@ def benchmark_problems(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         if not isinstance(row.get("prompt"), str):
             raise LinewiseError(f"{str(path)!r} has a row without a prompt; give a benchmark in JSONL form")
         yield row, row["prompt"] + (row.get("canonical_solution") or "")
+
+
+def wording(row: dict[str, Any]) -> str:
+    """What a problem asks in words: its description, or its prompt's docstring; empty where it has none."""
+    if isinstance(row.get("description"), str):
+        return str(row["description"])
+    tree = parsed(f"{row['prompt']}\n    pass\n") or parsed(str(row["prompt"]))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] if tree else []
+    return (ast.get_docstring(functions[-1]) or "") if functions else ""
 
 
 def _mbpp_number(row: dict[str, Any]) -> int | None:

@@ -18,7 +18,8 @@ from linewise_training.corpus.pairs import Pair, function_pairs, module_pair
 class CorpusWriter:
     """Writes files, pairs and histories as they come, and counts everything.
 
-    With `near`, files and programs of pairs that nearly repeat an earlier one are dropped, too.
+    With `near`, files and programs of pairs that nearly repeat an earlier one are dropped, too. What is too
+    like an item of `benchmark` is left out, and a pair whose instruction is too like one of `asked`.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class CorpusWriter:
         limit: int | None,
         *,
         near: bool = True,
+        asked: Decontaminator | None = None,
     ) -> None:
         self._files = files
         self._pairs = pairs
         self._histories = histories
         self._benchmark = benchmark
+        self._asked = asked or Decontaminator(())
         self._limit = limit
         self._near_files = NearDuplicates() if near else None
         self._near_programs = NearDuplicates() if near else None
@@ -79,7 +82,7 @@ class CorpusWriter:
             self.counts["pairs_skipped"][pair or "unusable"] += 1
         elif pair.program in self._programs:
             self.counts["pairs_skipped"]["duplicate"] += 1
-        elif self._benchmark.contaminated(pair.program):
+        elif self._benchmark.contaminated(pair.program) or self._asked.contaminated(pair.instruction):
             self.counts["pairs_skipped"]["contaminated"] += 1
         elif self._near_programs is not None and self._near_programs.seen(pair.program):
             self.counts["pairs_skipped"]["near duplicate"] += 1
