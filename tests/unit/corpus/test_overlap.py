@@ -46,3 +46,12 @@ def test_a_file_has_the_verdict_of_its_definitions_compared_one_by_one():
         assert verdict is one_by_one(benchmark, text), text
         verdicts.append(verdict)
     assert 20 < sum(verdicts) < len(verdicts) - 20
+
+
+def test_the_main_function_of_an_item_is_kept_out_without_the_helpers_before_it():
+    helper = "def is_same(a):\n    return a == a[::-1]\n"
+    benchmark = Decontaminator([f"{helper}\n\n{ITEM}"])
+    others = "\n\n".join(f"def other_{n}(a):\n    return [a] * {n}\n" for n in range(20))
+    for text, expected in ((ITEM, True), (helper, False)):
+        file = f"{others}\n\n{text}"
+        assert benchmark.file_contaminated(file, ast.parse(file)) is expected

@@ -1,8 +1,9 @@
 """Keep benchmark problems out of training text: token 5-gram Jaccard similarity, as in design and paper.
 
 A text is contaminated when the Jaccard similarity of its set of token 5-grams with that of a benchmark item
-is at least 0.7. An item is indexed whole (prompt and solution) and without its docstring; a file is compared
-function by function, each of them whole and without its docstring, and class by class.
+is at least 0.7. An item is indexed whole (prompt and solution) and without its docstrings, and so is a function
+that is most of it: an item may begin with helpers that a file has elsewhere. A file is compared function by
+function, each of them whole and without its docstring, and class by class.
 Not covered: paraphrases, renamed variables, other programming languages' versions of an item.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from linewise_training.corpus.functions import without_docstring
+from linewise_training.corpus.harvest import parsed
 
 THRESHOLD = 0.7
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -48,7 +50,8 @@ class Decontaminator:
         self._numbers: list[int] = []
         self._holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number, item in enumerate(items):
-            for variant in {item, without_docstring(item) or item}:
+            whole = [item, *_main_function(item)]
+            for variant in {*whole, *(without_docstring(text) or text for text in whole)}:
                 self._add(grams(variant), number)
 
     def _add(self, item: frozenset[tuple[str, ...]], number: int) -> None:
@@ -112,6 +115,18 @@ def _chunks(text: str, tree: ast.Module) -> Iterator[str]:
             bare = without_docstring(chunk) if _documented(node) else None
             if bare is not None:
                 yield bare
+
+
+def _main_function(item: str) -> Iterator[str]:
+    """The function of an item that is at least half of it, where it has others beside it."""
+    tree = parsed(item)
+    functions = [node for node in tree.body if isinstance(node, _DEFINITIONS)] if tree else []
+    if len(functions) > 1:
+        lines = item.split("\n")
+        for node in functions:
+            chunk = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+            if 2 * len(chunk) >= len(item):
+                yield chunk
 
 
 def _documented(node: ast.AST) -> bool:
