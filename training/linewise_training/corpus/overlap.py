@@ -1,9 +1,9 @@
 """Keep benchmark problems out of training text: token 5-gram Jaccard similarity, as in design and paper.
 
 A text is contaminated when the Jaccard similarity of its set of token 5-grams with that of a benchmark item
-is at least 0.7. An item is indexed whole (prompt and solution) and without its docstrings, and so is a function
-that is most of it: an item may begin with helpers that a file has elsewhere. A file is compared function by
-function, each of them whole and without its docstring, and class by class.
+is at least 0.7. An item is indexed whole (prompt and solution) and without its docstrings, and so is a
+function that is most of it: an item may begin with helpers that a file has elsewhere. A file is compared
+function by function, each of them whole and without its docstring, and class by class.
 Not covered: paraphrases, renamed variables, other programming languages' versions of an item.
 """
 
