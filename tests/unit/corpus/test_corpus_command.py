@@ -153,3 +153,44 @@ def test_instruction_data_becomes_pairs(jsonl, tmp_path):
     assert (pair["instruction"], pair["program"], pair["origin"]) == ("Add.", GOOD.rstrip(), "talk")
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["pairs_skipped"] == {"does not parse": 1}
+
+
+def test_a_run_that_is_stopped_keeps_what_it_has_and_the_rest_goes_beside(tree, mit, tmp_path, monkeypatch):
+    root = tree({"LICENSE": mit, **{f"{n}.py": GOOD.replace("add", f"add_{n}") for n in range(5)}})
+    from linewise_training.corpus.writer import CorpusWriter
+
+    add, calls = CorpusWriter.add_file, []
+
+    def interrupted(self, file):
+        calls.append(file)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        add(self, file)
+
+    monkeypatch.setattr(CorpusWriter, "add_file", interrupted)
+    options = ("--folder", root, "--keep-near-duplicates")
+    done = run("--out", tmp_path / "one", *options)
+    assert done.exit_code == 130
+    assert "--beside" in done.output
+    manifest = json.loads((tmp_path / "one/manifest.json").read_text())
+    assert (manifest["files"], manifest["stopped"]) == (2, True)
+    monkeypatch.undo()
+    assert run("--out", tmp_path / "two", *options, "--beside", tmp_path / "one").exit_code == 0
+    both = [row["path"] for part in ("one", "two") for row in read(tmp_path / part / "files.jsonl")]
+    assert sorted(both) == [f"{n}.py" for n in range(5)]
+    assert "stopped" not in json.loads((tmp_path / "two/manifest.json").read_text())
+
+
+def test_no_archive_is_read_after_the_limit(tmp_path, tree, mit):
+    import zipfile
+
+    root = tree({"LICENSE": mit, "good.py": GOOD})
+    (tmp_path / "archives").mkdir()
+    with zipfile.ZipFile(tmp_path / "archives" / "b.zip", "w") as opened:
+        opened.writestr("top/LICENSE", mit)
+        opened.writestr("top/code.py", GOOD * 2)
+    (tmp_path / "archives" / "a.zip").write_bytes(b"damaged")
+    done = run("--out", tmp_path / "out", "--folder", root, "--archive", tmp_path / "archives", "--limit", 1)
+    assert done.exit_code == 0
+    assert "left out" not in done.output
+    assert len(read(tmp_path / "out/files.jsonl")) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -109,6 +109,17 @@ def _archive_origins(
         if package_of(origin.name) not in taken:
             taken.add(package_of(origin.name))
             yield origin
+
+
+def _add_files(writer: CorpusWriter, harvest: Harvest, chosen: Iterable[Origin]) -> None:
+    """Add the files of origins, until there are as many as are asked for."""
+    for origin in chosen:
+        for file in harvest.walk(origin):
+            if writer.full:
+                return
+            writer.add_file(file)
+        if writer.full:
+            return
 
 
 def _add_histories(
@@ -235,16 +246,16 @@ def corpus_command(
                 taken=taken,
             )  # fmt: skip
             unpacked = _archive_origins(writer, archives, licence, taken)
-            for origin in chain(named, unpacked, (origin for _, origin in heads)):
-                for file in harvest.walk(origin):
-                    if writer.full:
-                        break
-                    writer.add_file(file)
             past = HistoryHarvest(benchmark.file_contaminated, tests=tests, limit=commits)
-            for repository, origin in heads:
-                _add_histories(writer, past, repository, origin)
+            stopped = False
+            try:
+                _add_files(writer, harvest, chain(named, unpacked, (origin for _, origin in heads)))
+                for repository, origin in heads:
+                    _add_histories(writer, past, repository, origin)
+            except KeyboardInterrupt:
+                stopped = True
         kept_out = {path.name: file_digest(path) for path in benchmarks}
-        manifest = {**writer.manifest(), BENCHMARKS: kept_out}
+        manifest = {**writer.manifest(), BENCHMARKS: kept_out, **({"stopped": True} if stopped else {})}
         (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     except (LinewiseError, OSError) as error:
         raise click.ClickException(str(error)) from error
@@ -252,3 +263,8 @@ def corpus_command(
         f"{manifest['files']} files ({writer.characters / 1e6:.1f} MB), {manifest['pairs']} pairs and "
         f"{manifest['histories']} histories ({manifest['history_edits']} edits) in {out}"
     )
+    if stopped:
+        click.echo(
+            f"Stopped before the end. What is left goes into another folder, with --beside {out}.", err=True
+        )
+        raise SystemExit(130)
