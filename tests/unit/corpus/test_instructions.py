@@ -45,6 +45,33 @@ def test_an_instruction_is_one_line_without_markdown(text, plain):
     assert instruction_of(text) == plain
 
 
+BAD, GOOD = "```python\nbad = 1\n```", "```python\nx = 1\n```"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        f"So {BAD} or\n</think>\n{GOOD}",  # the opening tag stood in the prompt
+        f"So\n{BAD}\n</think>\n{GOOD}",
+        f"[THINK]So\n{BAD}\n[/THINK]\n{GOOD}",
+        f"<|begin_of_thought|>\n{BAD}\n<|end_of_thought|>\n<|begin_of_solution|>\n{GOOD}\n<|end_of_solution|>",
+        f"<think>\n{BAD}\n</think>\n<think>\n{BAD}\n</think>\n{GOOD}",
+        "<answer>\nx = 1\n</answer>",
+    ],
+)
+def test_reasoning_goes_with_its_blocks_whatever_its_tags_are(response):
+    assert code_of(response) == "x = 1"
+
+
+def test_prose_that_happens_to_parse_is_no_program(jsonl):
+    answers = ["Yes", "Hello, world", "42", "x.y", "None", "'done'"]
+    path = jsonl("prose.jsonl", [{"instruction": "Do it.", "response": answer} for answer in answers])
+    assert list(instruction_pairs(path, "MIT")) == ["no code"] * len(answers)
+    path = jsonl("calls.jsonl", [{"instruction": "Greet.", "response": "print('Hello')"}])
+    (pair,) = instruction_pairs(path, "MIT")
+    assert pair.program == "print('Hello')"
+
+
 def test_rows_become_pairs_or_a_reason(jsonl):
     path = jsonl(
         "good.data.jsonl",

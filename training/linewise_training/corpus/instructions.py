@@ -3,12 +3,15 @@
 As in the LintSeq paper's preparation of its instruction data, the Python blocks of a response are joined in
 their order and everything around them is dropped; a response without blocks is code as it stands.
 Beyond that, a block that says `py` counts as Python, and so does one that names no language where none says
-Python; a block that is never closed goes to the end; what stands between <think> tags is reasoning, with its
-blocks; and a program that does not parse is left out. Not covered: whether the program does what is asked.
+Python; a block that is never closed goes to the end; what stands between the tags of reasoning models
+(<think>, [THINK], <|begin_of_thought|>) is reasoning, with its blocks, and so is all before a closing tag
+whose opening one stood in the prompt; and a program that does not parse, or only tells a value ("Yes", 42),
+is left out. Not covered: reasoning without tags; whether the program does what is asked.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from collections.abc import Iterator
@@ -22,7 +25,15 @@ from linewise_training.corpus.problem_sets import rows
 MAX_INSTRUCTION = 1000
 MAX_PROGRAM = 20_000
 
-_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_TAGS = "think|thinking|thoughts?|reasoning|scratchpad|analysis"
+_CLOSING = rf"</(?:{_TAGS})>|\[/THINK\]|<\|end_of_thought\|>"
+_THOUGHT = re.compile(
+    rf"(?:<(?:{_TAGS})>|\[THINK\]|<\|begin_of_thought\|>).*?(?:{_CLOSING}|\Z)", re.DOTALL | re.IGNORECASE
+)
+_UNOPENED = re.compile(rf"\A.*(?:{_CLOSING})", re.DOTALL | re.IGNORECASE)
+_ANSWER = re.compile(
+    r"^[ \t]*(?:</?(?:answer|solution)>|<\|(?:begin|end)_of_solution\|>)[ \t]*$", re.MULTILINE | re.IGNORECASE
+)
 _OPENING = re.compile(r"[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[^`]*")
 _PYTHON = frozenset(["python", "python3", "py"])
 _HEADING = re.compile(r"^#{1,6}(?=\s|$)", re.MULTILINE)
@@ -34,7 +45,8 @@ def code_of(response: str) -> str:
 
     The empty text where the response has blocks, but none of Python.
     """
-    response = _THOUGHT.sub("", response.replace("\r\n", "\n"))
+    response = _UNOPENED.sub("", _THOUGHT.sub("", response.replace("\r\n", "\n")))
+    response = _ANSWER.sub("", response)
     blocks = list(_blocks(response))
     if not blocks:
         return _trimmed(response)
@@ -92,7 +104,16 @@ def _pair(instruction: str, program: str, licence: str) -> tuple[str, str] | str
     tree = parsed(program)
     if tree is None or not tree.body:
         return "does not parse"
-    return instruction, program
+    return (instruction, program) if _does_something(tree) else "no code"
+
+
+def _does_something(tree: ast.Module) -> bool:
+    """Whether a program is more than values: prose of a word or two parses, too."""
+    doing = (ast.Call, ast.Await, ast.NamedExpr, ast.Lambda, ast.comprehension)
+    return not all(
+        isinstance(node, ast.Expr) and not any(isinstance(part, doing) for part in ast.walk(node))
+        for node in tree.body
+    )
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
