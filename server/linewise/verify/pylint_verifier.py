@@ -35,6 +35,7 @@ from astroid.context import _invalidate_cache as forget_inferences
 from astroid.exceptions import AstroidBuildingError, AstroidError, AstroidSyntaxError
 from astroid.inference_tip import clear_inference_tip_cache
 from astroid.manager import AstroidManager
+from pylint.checkers.clear_lru_cache import clear_lru_caches
 from pylint.interfaces import HIGH
 from pylint.lint import PyLinter
 from pylint.reporters import CollectingReporter
@@ -53,10 +54,10 @@ _MODULE = "linewise-source"
 # A tree takes some 1 to 5 MB; a typical source imports fewer than ten modules, which import others.
 _MAX_TREES = 400
 
-# Checkers remember a little of each source, such as what it imports, so they are made anew after so many.
-_SET_UP_AGAIN = 1000
-# Verdicts of so many sources are remembered, some hundred bytes for each.
-_MAX_KNOWN = 20_000
+# Checkers may keep something of what they have seen, so they are set up anew after so many sources.
+_SET_UP_AGAIN = 100
+# Verdicts of so many sources are remembered: some 20 MB where all have ten problems.
+_MAX_KNOWN = 10_000
 _OF_THE_TEXT = frozenset([CRASH, "E0001", "F0010", "F0001"])
 _NAMES_A_LINE = re.compile(r"\bline \d")
 
@@ -107,6 +108,7 @@ class _Linter(PyLinter):  # type: ignore[misc]
         self._source = ""
         self._assigned: list[tuple[dict[str, list[Any]], str, Any]] = []
         self.initialize()
+        self._remembering = [checker for checker in self.get_checkers() if hasattr(checker, "_accessed")]
 
     def verdict(self, source: str) -> tuple[Problem, ...]:
         """Lint a source as a module by itself, unless what is left of it without comments is known."""
@@ -131,7 +133,7 @@ class _Linter(PyLinter):  # type: ignore[misc]
         key = hashlib.blake2b(short.text.encode(), digest_size=16).digest()
         if key not in self._known:
             if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
+                del self._known[next(iter(self._known))]  # the oldest
             self._known[key] = self._lint(short.text)
         return _at_lines(self._known[key], short.lines)
 
@@ -204,6 +206,12 @@ class _Linter(PyLinter):  # type: ignore[misc]
         manager.astroid_cache.pop(_MODULE, None)
         forget_inferences()
         clear_inference_tip_cache()
+        # Each of these keeps the trees of a thousand sources, and the first one those of all.
+        for checker in self._remembering:
+            checker._accessed = type(checker._accessed)()
+        clear_lru_caches()
+        nodes.Name.lookup.cache_clear()
+        nodes.ClassDef._metaclass_lookup_attribute.cache_clear()
         if len(manager.astroid_cache) > _MAX_TREES:
             manager.clear_cache()
 

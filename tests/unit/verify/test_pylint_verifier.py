@@ -1,11 +1,13 @@
 """The reference is pylint itself, run as a program, one file a time."""
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 
 import pytest
+from astroid import nodes
 
 from linewise.verify import PylintVerifier
 from linewise.verify import pylint_verifier as module
@@ -157,3 +159,16 @@ def test_threads_get_the_verdicts_of_their_own_sources(verifier):
     assert {name: {p.message for v in verdicts for p in v} for name, verdicts in seen.items()} == {
         f"name{n}": {f"Undefined variable 'name{n}'"} for n in range(4)
     }
+
+
+def test_the_trees_of_sources_that_were_linted_are_let_go(verifier):
+    def linted(count, first):
+        verifier.problems(
+            [f"class A{at}:\n    def f(self):\n        return self.x\n" for at in range(first, first + count)]
+        )
+        gc.collect()
+        return sum(type(thing) is nodes.ClassDef and thing.name[1:].isdigit() for thing in gc.get_objects())
+
+    # Pylint's own caches would keep each.
+    assert linted(120, 0) < 10
+    assert linted(120, 1000) < 10
