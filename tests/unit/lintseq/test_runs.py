@@ -170,6 +170,14 @@ def test_what_cannot_be_read_or_written_is_named(tmp_path, source, monkeypatch, 
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
+def test_a_folder_that_cannot_be_written_is_named_before_the_work(tmp_path, source, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)  # as to users who are not root
+    refused = run(source, tmp_path / "out.jsonl")
+    assert refused.exit_code == 2
+    assert f"{tmp_path} cannot be written" in refused.output
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
 def test_a_damaged_journal_is_named_and_nothing_is_cut_off(tmp_path, source):
     out = tmp_path / "out.jsonl"
     out.write_text("much work\n")

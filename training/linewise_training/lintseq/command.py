@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -189,6 +190,11 @@ def _page(source: Path, out: Path, report: Path | None, no_report: bool) -> Path
         raise click.UsageError(f"--report {page} is a file of the run itself; name another file")
     if page and not page.parent.is_dir():
         raise click.UsageError(f"--report {page}: there is no folder {page.parent}; make it, or name another")
+    if page and not os.access(page.parent, os.W_OK):
+        # Said now, not after hours of sampling.
+        raise click.UsageError(
+            f"--report {page}: nothing can be written in {page.parent}; name another folder"
+        )
     return page
 
 
