@@ -83,7 +83,12 @@ class Lane:
     """One generation in progress: give it the logits after its last token, and read what it chooses."""
 
     def __init__(
-        self, plan: Plan, sampling: Sampling, choices: Choices, limit: int, finished: Finished | None
+        self,
+        plan: Plan,
+        sampling: Sampling,
+        choices: Choices,
+        limit: int,
+        finished: Finished | None = None,
     ) -> None:
         """`limit` is the context's length in tokens."""
         self._plan = plan
@@ -94,12 +99,17 @@ class Lane:
         self._budget = min(plan.max_tokens, limit - len(plan.prompt) + 1)
         self._healed = plan.healed
         self._text = TokenText(choices.vocabulary)
-        self._so_far = ""
+        self._so_far = ""  # what `finished` is asked about
         self._tokens: list[Token] = []
         self._count = 0
         self._end_logprob: float | None = None
         self.ended: Ending | None = None
         self._check_budget()
+
+    @property
+    def count(self) -> int:
+        """How many tokens were chosen so far."""
+        return self._count
 
     @property
     def tokens(self) -> Sequence[Token]:
@@ -126,13 +136,17 @@ class Lane:
             return chosen
         self._healed = self._healed[len(vocabulary.pieces[chosen]) :]
         self._count += 1
-        for token in self._text.push(chosen, logprob):
-            self._tokens.append(token)
-            self._so_far += token.text
-        if self._finished is not None and self._finished(self._so_far):
-            self.ended = "stop text"
-        else:
-            self._check_budget()
+        end_logprob = (
+            self._end(logits, float(logits[chosen]) - logprob) if chosen in vocabulary.control else None
+        )
+        ready = self._text.push(chosen, logprob, end_logprob)
+        self._tokens += ready
+        if self._finished is not None:
+            self._so_far += "".join(token.text for token in ready)
+            if self._finished(self._so_far):
+                self.ended = "stop text"
+                return chosen
+        self._check_budget()
         return chosen
 
     def generation(self) -> Generation:
@@ -142,6 +156,11 @@ class Lane:
         return Generation(
             (*self._tokens, *self._text.finish()), len(self._plan.prompt), self.ended, self._end_logprob
         )
+
+    def _end(self, logits: Logits, log_total: float) -> float | None:
+        """Log-probability of ending here; None for a model that has no token for it."""
+        ends = np.fromiter(self._plan.stops | self._choices.vocabulary.ends, np.intp)
+        return float(np.logaddexp.reduce(logits[ends])) - log_total if ends.size else None
 
     def _check_budget(self) -> None:
         if self._count >= self._budget:

@@ -19,13 +19,11 @@ import numpy as np
 from linewise.engines import llama_library
 from linewise.engines.cache_slot import CacheSlot
 from linewise.engines.cores import Threads, default_threads
-from linewise.engines.generation import Choices, Ending, Plan
+from linewise.engines.generation import Choices, Ending, Lane, Plan
 from linewise.engines.gguf_file import read_gguf, require_language_model
 from linewise.engines.llama_batch import DEFAULT_LANES, LlamaBatch
 from linewise.engines.llama_library import api
 from linewise.engines.protocol import CancelSignal, FimTokens, ModelInfo, Request, Segment, Token
-from linewise.engines.sampling import Sampler
-from linewise.engines.token_text import TokenText
 from linewise.engines.vocabulary import SpellingIndex, Vocabulary
 from linewise.errors import EngineError
 
@@ -119,8 +117,9 @@ class LlamaCppEngine:
         text, or when the back end fails.
         """
         self._require_open()
-        sampler = Sampler(request.sampling)
-        return self._generate(self._plan(request), sampler, cancel)
+        plan = self._plan(request)
+        lane = Lane(plan, request.sampling, self._choices, self._info.context_length)
+        return self._generate(lane, plan.prompt, cancel)
 
     def batch(self, lanes: int = DEFAULT_LANES, context_length: int | None = None) -> LlamaBatch:
         """A context of its own for up to `lanes` generations at once, each of up to `context_length` tokens.
@@ -163,47 +162,28 @@ class LlamaCppEngine:
             ) from None
         return Plan(prompt, healed, stops, request.sampling.max_tokens)
 
-    def _generate(self, plan: Plan, sampler: Sampler, cancel: CancelSignal | None) -> Iterator[Token]:
+    def _generate(self, lane: Lane, prompt: tuple[int, ...], cancel: CancelSignal | None) -> Iterator[Token]:
         if not self._take_turn(cancel):
             return
         began = time.perf_counter()
-        prompt, healed = plan.prompt, plan.healed
-        # The last token that the context has no room for need not be read, so there is always room for one.
-        room = self._info.context_length - len(prompt) + 1
-        budget = min(plan.max_tokens, room)
         statistics = CallStatistics(len(prompt), 0, 0, None, 0.0, "failed")
-        text = TokenText(self._vocabulary)
+        told = 0
         try:
             statistics = replace(statistics, reused_tokens=self._slot.reuse(prompt))
             unread: Sequence[int] = prompt[statistics.reused_tokens :]
-            while True:
-                if statistics.generated_tokens == budget:
-                    ended: Ending = "token limit" if budget == plan.max_tokens else "context full"
-                    break
+            while lane.ended is None:
                 logits = self._slot.read(unread, cancel)
                 if logits is None or (cancel is not None and cancel.is_set()):
                     statistics = replace(statistics, ended="cancelled")
                     return
-                logits[self._choices.unused] = -np.inf
-                chosen, logprob = sampler.choose(logits, self._choices.allowed(healed) if healed else None)
-                if chosen in plan.stops or chosen in self._vocabulary.ends:
-                    ended = "stop token" if chosen in plan.stops else "end of sequence"
-                    break
-                healed = healed[len(self._vocabulary.pieces[chosen]) :]
-                statistics = replace(
-                    statistics,
-                    generated_tokens=statistics.generated_tokens + 1,
-                    first_token_seconds=statistics.first_token_seconds or time.perf_counter() - began,
-                )
-                end_logprob = None
-                if chosen in self._vocabulary.control:
-                    ends = np.fromiter(plan.stops | self._vocabulary.ends, np.intp)
-                    log_total = float(logits[chosen]) - logprob
-                    end_logprob = float(np.logaddexp.reduce(logits[ends])) - log_total if ends.size else None
-                yield from text.push(chosen, logprob, end_logprob)
-                unread = (chosen,)
-            statistics = replace(statistics, ended=ended)
-            yield from text.finish()
+                unread = (lane.choose(logits),)
+                if lane.count:
+                    first = statistics.first_token_seconds or time.perf_counter() - began
+                    statistics = replace(statistics, generated_tokens=lane.count, first_token_seconds=first)
+                yield from lane.tokens[told:]
+                told = len(lane.tokens)
+            statistics = replace(statistics, ended=lane.ended)
+            yield from lane.generation().tokens[told:]
         except GeneratorExit:
             statistics = replace(statistics, ended="cancelled")
             raise

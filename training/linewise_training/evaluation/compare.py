@@ -58,7 +58,7 @@ def compare(a: Evaluation, b: Evaluation, seed: int = 0) -> list[Comparison]:
         raise LinewiseError(
             f"{where} has no result for {task} {shape}".rstrip() + "; compare runs on the same tasks"
         )
-    found = []
+    found: list[Comparison] = []
     for shape in dict.fromkeys(shape for _, shape in rows_a):
         pairs = [(rows_a[item], rows_b[item]) for item in rows_a if item[1] == shape]
         found += _compared(shape, pairs, seed)

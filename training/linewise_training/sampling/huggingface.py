@@ -109,7 +109,7 @@ class HuggingFaceEngine:
     def stream(self, request: Request, cancel: CancelSignal | None = None) -> Iterator[Token]:
         """Generate; the prompt is read anew each time. Raises EngineError as `batch` does."""
         plan = self._plan(request, self._info.context_length)
-        lane = Lane(plan, request.sampling, self._choices, self._info.context_length, None)
+        lane = Lane(plan, request.sampling, self._choices, self._info.context_length)
         told = 0
         steps = self._steps([lane], plan.prompt)
         while lane.ended is None and not (cancel is not None and cancel.is_set()):
@@ -151,7 +151,6 @@ class HuggingFaceEngine:
             pass
         return [lane.generation() for lane in lanes]
 
-    @torch.inference_mode()
     def _forward(self, ids: Sequence[Sequence[int]], cache: Any) -> tuple[np.ndarray[Any, Any], Any]:
         """Logits after the last of `ids`, a row each, and the cache with them."""
         if self._model is None:
@@ -160,7 +159,8 @@ class HuggingFaceEngine:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            out = self._model(input_ids=tensor, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            with torch.inference_mode():
+                out = self._model(input_ids=tensor, past_key_values=cache, use_cache=True, logits_to_keep=1)
         finally:
             torch.set_num_threads(threads)
         return out.logits[:, -1].float().cpu().numpy(), out.past_key_values
