@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_work(tmp_path, sour
     monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)  # as to users who are not root
     refused = run(source, tmp_path / "out.jsonl")
     assert refused.exit_code == 2
-    assert f"{tmp_path} cannot be written" in refused.output
+    assert f"nothing can be written in {tmp_path}; name another folder" in refused.output
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
