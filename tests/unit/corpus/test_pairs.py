@@ -141,6 +141,7 @@ def test_a_small_file_is_a_program_whose_docstring_says_what_it_is_for():
         ("import requests", "from requests import *"),
         ("    return len", "    x = 1\n" * 100 + "    return len"),
         ("    return len", f"    x = '{'long' * 800}'\n    return len"),
+        ("import sys\n", "import sys\n\n" + "".join(f"CODE_{n} = {n}\n" for n in range(30))),
         ("def words(text):\n", "words = lambda text: 1\nif 1:\n"),
     ],
 )

@@ -113,9 +113,7 @@ def module_pair(file: SourceFile, tree: ast.Module) -> Pair | None:
     instruction = first_sentence(docstring) if docstring else None
     if instruction is None or len(file.text) > MAX_MODULE_CHARACTERS * 2:
         return None
-    if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in tree.body):
-        return None
-    if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)):
+    if not _is_a_program(file.text, tree):
         return None
     below = file.text.split("\n")[tree.body[0].end_lineno :]
     program = without_docstring("\n".join(below))
@@ -126,6 +124,16 @@ def module_pair(file: SourceFile, tree: ast.Module) -> Pair | None:
     if not MIN_MODULE_LINES <= lines <= MAX_MODULE_LINES or len(program) > MAX_MODULE_CHARACTERS:
         return None
     return Pair(instruction, program, file.path, file.origin, file.licence)
+
+
+def _is_a_program(text: str, tree: ast.Module) -> bool:
+    """Whether a file defines something, is not mostly a table, and takes nothing from its own package."""
+    if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in tree.body):
+        return False
+    constants = [node for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    if 2 * sum((n.end_lineno or n.lineno) - n.lineno + 1 for n in constants) > text.count("\n"):
+        return False
+    return not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
 
 
 def tidy(source: str, imports: dict[str, str]) -> str | None:
