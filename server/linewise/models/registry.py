@@ -203,7 +203,13 @@ class Registry:
             write_index(self.folder, Index(default, MappingProxyType(rest)))
             entry = index.models[name]
             if not entry.linked:
-                entry.path.unlink(missing_ok=True)
+                try:
+                    entry.path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise ModelError(
+                        f"The model {name!r} is out of the list, but its file {entry.path} cannot be deleted "
+                        f"({error.strerror}): delete it when nothing uses it."
+                    ) from error
         return entry
 
     @contextmanager
@@ -230,6 +236,10 @@ class Registry:
         for left in self.folder.glob(f"{_COPYING}*"):  # of a process that was killed: we hold the lock
             left.unlink(missing_ok=True)
         target, copy = self.folder / f"{name}.gguf", self.folder / f"{_COPYING}{name}"
+        if target.exists() and not target.samefile(source):
+            raise ModelError(
+                f"{target} lies there and is in no list: add it, delete it, or choose another --name."
+            )
         digest = hashlib.sha256()
         try:
             with source.open("rb") as reader, copy.open("xb") as writer:

@@ -102,6 +102,19 @@ class TestAdding:
         add(registry, tiny_gguf, "second")
         assert not left.exists()
 
+    def test_a_file_that_is_in_no_list_is_not_written_over(
+        self, registry: Registry, tiny_gguf: Path, tmp_path: Path
+    ) -> None:
+        """As after a damaged list was moved away: the copies are still there, and can be added again."""
+        entry = add(registry, tiny_gguf)
+        (registry.folder / INDEX_NAME).unlink()
+        other = tmp_path / "other.gguf"
+        other.write_bytes(tiny_gguf.read_bytes())
+        with pytest.raises(ModelError, match="in no list"):
+            add(registry, other)
+        again = add(registry, entry.path)
+        assert (again.path, again.sha256) == (entry.path, entry.sha256) and again.path.exists()
+
     @pytest.mark.parametrize("limit", [100_000, 10])
     def test_where_there_is_no_room_nothing_is_left(
         self, registry: Registry, tiny_gguf: Path, limit: int
