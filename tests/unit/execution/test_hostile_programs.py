@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -330,15 +331,16 @@ def test_the_environment_tells_nothing(runner, monkeypatch):
 
 
 def test_workers_end_with_their_runner():
+    def pids():
+        return set(processes_of("linewise_training.execution.worker"))
+
+    before = pids()
     with Runner(2) as opened:
-        stuck = opened.run([Job("while True: pass", (), timeout=60)] * 2)
-        pids = [worker._process.pid for worker in _started(opened)]
-        assert len(pids) == 2
-        del stuck
-    for pid in pids:
-        assert not Path(f"/proc/{pid}").exists()
-
-
-def _started(opened):
-    list(opened.run([Job("import time\ntime.sleep(0.3)", ())] * 2))
-    return opened._all
+        verdicts = opened.run([Job("print('here')", ()), *[Job("while True: pass", (), timeout=60)] * 20])
+        assert next(verdicts).output == "here\n"
+        assert pids() > before
+        verdicts.close()
+    deadline = time.monotonic() + 20
+    while pids() - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not pids() - before

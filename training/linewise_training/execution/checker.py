@@ -37,10 +37,7 @@ def check(task: list[Any]) -> NoReturn:
             in the sight of the code under test.
     """
     hide_memory()
-    _forget_ourselves()
     random.seed(0)  # a verdict must not depend on luck
-    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     flush = sys.stdout.flush
     sys.addaudithook(_refuse)
     for goes_on in map(_step, _steps(task)):
@@ -51,7 +48,13 @@ def check(task: list[Any]) -> NoReturn:
     os._exit(0)
 
 
-def _forget_ourselves() -> None:
+def make_ready() -> None:
+    """In the worker, once: what every job needs and would pay for.
+
+    The code under test finds no module of ours, so nothing of ours can be imported afterwards.
+    """
+    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     for name in [name for name in sys.modules if name.partition(".")[0] in {"linewise", "linewise_training"}]:
         del sys.modules[name]
 

@@ -32,6 +32,9 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _CAPABILITIES = 64
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# Made once: to make a type of array costs more than the call that takes it.
+_CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 
 
 def _checked(result: int, what: str) -> None:
@@ -132,5 +135,4 @@ def bound_capabilities() -> None:
 
 def drop_capabilities() -> None:
     """Give up all capabilities of this process."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    _checked(_libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())), "capset")
+    _checked(_libc.capset(ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)), "capset")

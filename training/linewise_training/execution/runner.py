@@ -9,9 +9,10 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from linewise_training.execution.limits import Limits
 from linewise_training.execution.python_job import failed
 
 _LENGTH = struct.Struct(">I")
-_AHEAD = 4  # jobs per worker that are under way or done before their turn
+_AHEAD = 8  # jobs per worker that are under way or done before their turn
 _END_SECONDS = 5
 
 
@@ -72,30 +73,27 @@ class Runner:
             with suppress(OSError):  # said when a job in Go comes
                 folders.append(str(cache_folder()))
         self._settings = json.dumps({"limits": asdict(limits), "namespaces": namespaces, "shown": folders})
-        self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
-        self._all: list[_Worker] = []
-        self._threads: ThreadPoolExecutor | None = None
+        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._serving: list[_Server] = []
 
     def __enter__(self) -> Runner:
-        """Start the threads that the workers are served by."""
-        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="execution")
-        for _ in range(self.workers):
-            self._idle.put(None)
+        """Start a thread for each worker process."""
+        self._serving = [_Server(self._asked, self.workers, self._settings) for _ in range(self.workers)]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End all workers, and with them whatever they run."""
-        if self._threads is None:
-            return
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in self._all:
-            worker.end()
-        self._threads.shutdown(wait=True)
-        self._threads = None
+        for server in self._serving:
+            server.stop()
+        for _ in self._serving:
+            self._asked.put(None)
+        for server in self._serving:
+            server.join()
+        self._serving = []
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
+    def run(self, jobs: Iterable[Job]) -> Generator[Verdict, None, None]:
         """Run jobs; a verdict for each, in their order, as soon as it and all before it are there.
 
         `jobs` is read only a little ahead of what has been yielded.
@@ -103,12 +101,12 @@ class Runner:
         Raises:
             ExecutionError: The runner was not entered, or no worker process can be started.
         """
-        if self._threads is None:
+        if not self._serving:
             raise ExecutionError("the runner is not open; use it in a with statement")
         waiting: deque[Future[Verdict]] = deque()
         try:
             for job in jobs:
-                waiting.append(self._threads.submit(self._run_one, job))
+                waiting.append(self._ask(job))
                 if len(waiting) >= _AHEAD * self.workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -118,44 +116,123 @@ class Runner:
                 future.cancel()
 
     def layers(self) -> tuple[Layer, ...]:
-        """The sandbox's layers as a worker finds them here; starts one if none has started yet."""
-        worker = self._take()
-        try:
-            return tuple(_layers(worker.walls))
-        finally:
-            self._idle.put(worker)
+        """The sandbox's layers as a worker finds them here.
 
-    def _take(self) -> _Worker:
-        worker = self._idle.get()
-        try:
-            if worker is None or not worker.alive():
-                if worker is not None:
-                    self._all.remove(worker)
-                    worker.end()
-                worker = _Worker(self._settings)
-                self._all.append(worker)
-        except BaseException:
-            self._idle.put(None)
-            raise
-        return worker
+        Raises:
+            ExecutionError: As `run`.
+        """
+        if not self._serving:
+            raise ExecutionError("the runner is not open; use it in a with statement")
+        if not self._serving[0].walls:
+            self._ask(Job("", ())).result()
+        return tuple(_layers(next(server.walls for server in self._serving if server.walls)))
 
-    def _run_one(self, job: Job) -> Verdict:
-        message = job_to_json(job)
-        if job.language == "go":
+    def _ask(self, job: Job) -> Future[Verdict]:
+        asked = _Asked(job)
+        self._asked.put(asked)
+        return asked.answer
+
+
+class _Asked:
+    """A job, the verdict to come, and how often a worker has died over it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.answer: Future[Verdict] = Future()
+        self.deaths = 0
+
+
+class _Server:
+    """Gives jobs to one worker process, and starts another where that one dies.
+
+    A second job is sent before the first is done, where enough are waiting: a worker need not wait for this
+    process to be scheduled.
+    """
+
+    def __init__(self, asked: queue.SimpleQueue[_Asked | None], workers: int, settings: str) -> None:
+        self._queue = asked
+        self._workers = workers
+        self._settings = settings
+        self._worker: _Worker | None = None
+        self._sent: deque[_Asked] = deque()
+        self._stopped = False
+        self.walls: dict[str, Any] = {}
+        self._thread = threading.Thread(target=self._serve, name="execution", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Kill the worker; what it was at is not answered."""
+        self._stopped = True
+        if self._worker:
+            self._worker.kill()
+
+    def join(self) -> None:
+        """Wait until it has stopped."""
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while not self._stopped:
+            asked = self._next()
+            if asked is None and not self._sent:
+                break
+            try:
+                if asked:
+                    self._send(asked)
+                if self._sent and (asked is None or len(self._sent) > 1):
+                    verdict = self._running().verdict()
+                    self._sent.popleft().answer.set_result(verdict)
+            except (EOFError, OSError):
+                self._bury()
+            except Exception as error:
+                # Whatever it is, it belongs to those who wait for an answer.
+                while self._sent:
+                    self._sent.popleft().answer.set_exception(error)
+        if self._worker:
+            self._worker.end()
+
+    def _next(self) -> _Asked | None:
+        """The next job; none if it is time to wait for an answer, or to end."""
+        while True:
+            if self._sent and (len(self._sent) > 1 or self._queue.qsize() <= self._workers):
+                return None
+            asked = self._queue.get()
+            if asked is None or asked.answer.set_running_or_notify_cancel():
+                return asked
+
+    def _send(self, asked: _Asked) -> None:
+        message = job_to_json(asked.job)
+        if asked.job.language == "go":
             found = go_tools()
             if isinstance(found, str):
-                return failed(job, Status.ENVIRONMENT, found, "", 0.0)
+                asked.answer.set_result(failed(asked.job, Status.ENVIRONMENT, found, "", 0.0))
+                return
             message["go"] = found
-        for _ in range(2):
-            worker = self._take()
-            try:
-                return worker.run(message)
-            except (EOFError, OSError):
-                worker.end()  # the next to take it starts another
-            finally:
-                self._idle.put(worker)
-        # Without namespaces, code under test can kill its worker. Twice is no accident.
-        return failed(job, Status.RUNTIME_ERROR, "the worker process that ran it died, twice", "", 0.0)
+        self._sent.append(asked)
+        self._running().send(message)
+
+    def _running(self) -> _Worker:
+        if self._worker is None:
+            self._worker = _Worker(self._settings)
+            self.walls = self._worker.walls
+        return self._worker
+
+    def _bury(self) -> None:
+        """The worker has died, over the first job that it had; send them to another."""
+        if self._worker:
+            self._worker.end()
+            self._worker = None
+        if self._stopped or not self._sent:
+            return
+        self._sent[0].deaths += 1
+        if self._sent[0].deaths > 1:
+            # Without namespaces, code under test can kill its worker. Twice is no accident.
+            asked = self._sent.popleft()
+            reason = "the worker process that ran it died, twice"
+            asked.answer.set_result(failed(asked.job, Status.RUNTIME_ERROR, reason, "", 0.0))
+        again = list(self._sent)
+        self._sent.clear()
+        for asked in again:
+            self._send(asked)
 
 
 class _Worker:
@@ -182,14 +259,13 @@ class _Worker:
             last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ExecutionError(f"no process to run code in could be started: {last[0]}") from None
 
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def run(self, message: dict[str, Any]) -> Verdict:
+    def send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin
         encoded = json.dumps(message).encode()
         self._process.stdin.write(_LENGTH.pack(len(encoded)) + encoded)
         self._process.stdin.flush()
+
+    def verdict(self) -> Verdict:
         return verdict_from_json(self._read())
 
     def _read(self) -> dict[str, Any]:
@@ -200,9 +276,12 @@ class _Worker:
         message: dict[str, Any] = json.loads(self._process.stdout.read(_LENGTH.unpack(length)[0]))
         return message
 
-    def end(self) -> None:
+    def kill(self) -> None:
         with suppress(OSError):
             self._process.kill()  # what is below it dies with it, by the kernel's word
+
+    def end(self) -> None:
+        self.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from linewise_training.execution.limits import Limits, apply_limits
 NOBODY = 65534
 INSIDE = 1000  # the user ID inside: not 0, so that no program that is executed has a capability
 CHANNEL = 3  # the file descriptor on which a job's own process tells how it goes
-WORK = "work"
+WORK = "/tmp/work"
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -180,6 +181,7 @@ def _build(shown: list[str]) -> Walls:
     with suppress(OSError):  # a further wall, not one that others lean on
         Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
     ns.bound_capabilities()
+    os.environ["HOME"] = os.environ["TMPDIR"] = WORK
     return Walls(True, proc=proc, own_pids=own_pids)
 
 
@@ -238,7 +240,7 @@ def _enclose(walls: Walls, limits: Limits, seconds: float, folder: str | None, r
             ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
         options = f"size={limits.disk},nr_inodes={limits.files},mode=700"
         ns.mount("tmpfs", "/tmp", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, options)
-        folder = f"/tmp/{WORK}"
+        folder = WORK
         os.mkdir(folder, 0o700)  # noqa: PTH102 -- a job's every microsecond counts
         ns.drop_capabilities()
     elif folder and os.geteuid() == 0:
@@ -248,7 +250,8 @@ def _enclose(walls: Walls, limits: Limits, seconds: float, folder: str | None, r
         os.setresuid(NOBODY, NOBODY, NOBODY)
     if folder:
         os.chdir(folder)
-        os.environ["HOME"] = os.environ["TMPDIR"] = folder
+        if os.environ.get("HOME") != folder:
+            os.environ["HOME"] = os.environ["TMPDIR"] = folder
     ns.forbid_new_privileges()
     apply_limits(limits, seconds, reserves=reserves)
 
@@ -281,20 +284,19 @@ def _kill_descendants(others: frozenset[int]) -> None:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         for pid in children:
-            with suppress(ChildProcessError):
+            with suppress(ChildProcessError):  # its parent is not dead yet
                 os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.001)
 
 
 def descendants(keep: Callable[[int], bool] = lambda _: True) -> Iterator[int]:
-    """Process IDs of all descendants of this process that are alive, as `/proc` has them."""
+    """Process IDs of all descendants of this process, as `/proc` has them; those not waited for, too."""
     parents: dict[int, int] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 -- names are all that is asked for
         if name.isdigit():
             with suppress(OSError):
                 after_name = Path("/proc", name, "stat").read_text(encoding="utf-8", errors="replace")
-                state, parent = after_name.rpartition(")")[2].split()[:2]
-                if state != "Z":
-                    parents[int(name)] = int(parent)
+                parents[int(name)] = int(after_name.rpartition(")")[2].split()[1])
     own = os.getpid()
     for pid in parents:
         above, steps = pid, 0

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import Any
 
 from linewise_training.execution import namespaces as ns
-from linewise_training.execution.checker import check
+from linewise_training.execution.checker import check, make_ready
 from linewise_training.execution.compiled_job import Drive, run_compiled
 from linewise_training.execution.driver import drive
 from linewise_training.execution.job import Verdict, job_from_json, verdict_to_json
@@ -55,6 +55,7 @@ def main() -> None:
     walls = enter(tuple(settings["shown"]), try_namespaces=settings["namespaces"])
     sys.path[:] = [path for path in sys.path if os.path.isdir(path)]  # noqa: PTH112
     importlib.invalidate_caches()
+    make_ready()
     gc.collect()
     gc.freeze()  # a collection in a job would copy all these pages
     with suppress(BrokenPipeError):
