@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import linewise.commands.joining
 from linewise.models import MODELS_VARIABLE
 
 
@@ -142,3 +143,14 @@ def test_a_users_own_model_with_fim_tokens_is_served_with_them(linewise_command,
     assert linewise_command("complete", "--file", path, "--line", 0, "--column", 8).status == 0
     refused = linewise_command("write", "a function", "--file", path)
     assert refused.status == 1 and refused.err.count("\n") == 1
+
+
+def test_what_needs_the_training_extra_says_so_where_it_is_missing(
+    linewise_command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linewise.commands.joining, "entry_points", lambda **kwargs: [])
+    assert "convert" in linewise_command("models", "--help").out
+    outcome = linewise_command("models", "convert", "folder")
+    assert outcome.status == 1 and outcome.err.count("\n") == 1
+    assert "pip install" in outcome.err and "[training]'" in outcome.err
+    assert linewise_command("models", "list").status == 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from linewise.engines.cores import default_threads
 from linewise.engines.scoring import log_softmax_at
 from linewise.errors import ModelError
+from linewise.installation import install_extra
 
 
 class CTranslateSubject:
@@ -26,7 +27,7 @@ class CTranslateSubject:
             from tokenizers import Tokenizer  # noqa: PLC0415
         except ImportError as error:
             raise ModelError(
-                f"{path} needs {error.name}: pip install 'linewise[ctranslate2,training]'."
+                f"{path} needs {error.name}; install it with: {install_extra('ctranslate2,training')}"
             ) from error
         self._library = ctranslate2
         ctranslate2.set_log_level(logging.ERROR)

@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from linewise.errors import ModelError
+from linewise.installation import install_extra
 from linewise_training.export.checkpoint import open_checkpoint
 from linewise_training.export.ctranslate_folder import write_notes
 from linewise_training.export.llama import plan_tensors, read_shape
@@ -101,7 +102,7 @@ def _converter(folder: Path, end: object) -> Any:
         from ctranslate2.converters import TransformersConverter  # noqa: PLC0415
     except ImportError as error:
         raise ModelError(
-            f"CTranslate2 is not installed ({error}): pip install 'linewise[ctranslate2,training]'."
+            f"CTranslate2 is not installed ({error}); install it with: {install_extra('ctranslate2')}"
         ) from error
 
     class Converter(TransformersConverter):  # type: ignore[misc]  # has no types
