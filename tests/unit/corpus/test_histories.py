@@ -210,6 +210,16 @@ def test_a_bare_repository_is_read_too(project, mit, tmp_path):
     assert history.origin == "bare"
 
 
+def test_repositories_in_folders_of_one_name_are_told_apart(project, mit, tmp_path):
+    project.commit("a", {"LICENSE": mit, "a.py": ONE})
+    copies = [tmp_path / owner / "repo" for owner in ("one", "two")]
+    for copy in copies:
+        project.git("clone", "-q", ".", str(copy))
+    with Repository(copies[0]) as one, Repository(copies[1]) as two, Repository(project.root) as other:
+        found = origins.repositories([one, two, other])
+    assert [origin.name for origin in found] == ["one/repo", "two/repo", "repository"]
+
+
 def test_a_folder_that_is_no_repository_is_named(project, tmp_path):
     with pytest.raises(LinewiseError, match="is not a git repository"):
         Repository(project.root)  # without a commit

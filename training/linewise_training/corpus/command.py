@@ -221,7 +221,7 @@ def corpus_command(
         asked = Decontaminator(wording(row) for row, _ in problems)
         with ExitStack() as stack:
             opened = [stack.enter_context(Repository(path)) for path in repositories]
-            heads = [(repository, origins.repository(repository, licence)) for repository in opened]
+            heads = list(zip(opened, origins.repositories(opened, licence), strict=True))
             out.mkdir(parents=True, exist_ok=True)
             files = stack.enter_context((out / "files.jsonl").open("w", encoding="utf-8"))
             pairs = stack.enter_context((out / "pairs.jsonl").open("w", encoding="utf-8"))

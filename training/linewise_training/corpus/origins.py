@@ -7,8 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -105,6 +106,18 @@ def folder(path: Path, licence: str | None = None) -> Origin:
     if licence is None:
         raise LinewiseError(f"no licence file in {str(path)!r} is recognised; name it with --licence SPDX")
     return Origin(path.resolve().name, "", licence, FolderTree(path), tuple(python_files(path)))
+
+
+def repositories(sources: Sequence[Repository], licence: str | None = None) -> list[Origin]:
+    """The origins of repositories, those in folders of one name told apart by the folders above."""
+    names = Counter(source.name for source in sources)
+    found = [repository(source, licence) for source in sources]
+    return [
+        replace(origin, name=f"{source.path.resolve().parent.name}/{origin.name}")
+        if names[source.name] > 1
+        else origin
+        for source, origin in zip(sources, found, strict=True)
+    ]
 
 
 def repository(source: Repository, licence: str | None = None) -> Origin:
