@@ -31,3 +31,17 @@ def tiny_gguf(tiny_checkpoint: Path) -> Path:
     out = tiny_checkpoint.parent / "tiny.gguf"
     export(tiny_checkpoint, out, quantization="f32", metadata={"linewise.format": "edit-log/1"})
     return out
+
+
+@pytest.fixture(scope="session")
+def fim_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with fill-in-the-middle tokens that names no format, as other people's models come."""
+    from linewise.formats import fim
+    from linewise_training.export import export
+    from tiny_model import SPECIAL_TOKENS, write_checkpoint
+
+    folder = tmp_path_factory.mktemp("fim")
+    tokens = (*SPECIAL_TOKENS, *fim.SPECIAL_TOKENS, "<|file_sep|>")
+    write_checkpoint(folder / "checkpoint", special_tokens=tokens)
+    export(folder / "checkpoint", folder / "fim.gguf", quantization="f32", metadata={})
+    return folder / "fim.gguf"

@@ -37,3 +37,18 @@ def test_complete_and_doctor_work_with_a_model_file(linewise_command, tiny_gguf,
     assert set(json.loads(linewise_command(*arguments).out)) == {"text", "first_token_ms", "total_ms"}
     report = json.loads(linewise_command("doctor", "--json", "--model", tiny_gguf).out)
     assert report["ok"] is True
+
+
+def test_a_model_that_fills_in_the_middle_completes_and_says_what_it_cannot(
+    linewise_command, fim_gguf, tmp_path
+):
+    path = tmp_path / "a.py"
+    path.write_text("import os\n\ndef f():\n    ret\n")
+    arguments = ("complete", "--file", path, "--line", 3, "--column", 7, "--json", "--model", fim_gguf)
+    assert set(json.loads(linewise_command(*arguments).out)) == {"text", "first_token_ms", "total_ms"}
+    assert json.loads(linewise_command("doctor", "--json", "--model", fim_gguf).out)["ok"] is True
+    new = tmp_path / "new.py"
+    outcome = linewise_command("write", "anything", "--file", new, "--model", fim_gguf)
+    assert outcome.status == 1
+    assert "cannot write by instruction" in outcome.err and outcome.err.count("\n") == 1
+    assert not new.exists()

@@ -147,16 +147,8 @@ def test_the_format_is_found_by_name_or_by_tokens():
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    """A tiny model with FIM tokens and no word about a format, as other people's models come."""
-    from linewise_training.export import export
-    from tiny_model import SPECIAL_TOKENS as OURS
-    from tiny_model import write_checkpoint
-
-    folder = tmp_path_factory.mktemp("fim")
-    write_checkpoint(folder / "checkpoint", special_tokens=(*OURS, *SPECIAL_TOKENS, "<|file_sep|>"))
-    export(folder / "checkpoint", folder / "fim.gguf", quantization="f32", metadata={})
-    engine = LlamaCppEngine(folder / "fim.gguf", threads=1)
+def engine(fim_gguf):
+    engine = LlamaCppEngine(fim_gguf, threads=1)
     yield engine
     engine.close()
 

@@ -64,8 +64,8 @@ def instruction_tasks(files: Sequence[SourceFile], limit: int, seed: int) -> Ite
 
 def written(
     task: InstructionTask, engine: Engine, form: Format, verifier: Verifier
-) -> tuple[dict[str, float], str]:
-    """Scores of what the product writes, and the lines that it added.
+) -> tuple[dict[str, float], str, list[str]]:
+    """Scores of what the product writes, the lines that it added, and why hunks were dropped.
 
     `parses`: share of hunks that parsed and stood where they said; `clean`: share of those judged by the
     verifier that could land; `hunks`, `tokens` and `tokens an edit`: counts; `exact`: the document is the
@@ -75,12 +75,14 @@ def written(
     hunks = parsed = unclean = landed = 0
     tokens = 0
     added: list[str] = []
+    reasons: list[str] = []
     for event in _events(document, task, engine, form, verifier):
         if isinstance(event, HunkLanded):
             hunks, parsed, landed = hunks + 1, parsed + 1, landed + 1
             added += event.hunk.added
         elif isinstance(event, HunkDropped):
             hunks += 1
+            reasons.append(event.reason)
             parsed += event.hunk is not None
             unclean += bool(event.problems)
         elif isinstance(event, WriteDone):
@@ -98,7 +100,7 @@ def written(
         scores["tokens an edit"] = tokens / hunks
     if landed + unclean:
         scores["clean"] = landed / (landed + unclean)
-    return scores, text
+    return scores, text, reasons
 
 
 def _events(

@@ -67,6 +67,7 @@ def _misses(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in missed[::step]:
         suggestion = row["suggestion"]
         told = "(no suggestion)" if suggestion is None else suggestion
+        told = "\n".join((told, *(f"(dropped: {reason})" for reason in row.get("dropped", ()))))
         parts.append(
             f"<details><summary>{_text(row['task'])}</summary>\n"
             f"<pre>{_text(row['before'])}<b>[{_text(told)}]</b>{_text(row['after'])}</pre>\n"

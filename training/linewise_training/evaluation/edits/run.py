@@ -182,14 +182,15 @@ def _rows(
     for one in instructions:
         if one.task in done:
             continue
-        scores, text = written(one, engine, form, verifier or verifier_for("x.py", "none"))
+        scores, text, dropped = written(one, engine, form, verifier or verifier_for("x.py", "none"))
         yield {
             "task": one.task,
             "shape": "write",
             "scores": scores,
-            "before": f"{one.instruction}",
+            "before": one.instruction,
             "after": "",
             "suggestion": text,
+            "dropped": dropped,
             "wanted": list(one.missing),
         }
 
