@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from linewise.errors import LinewiseError
-from linewise_training.corpus import Harvest, Skipped, archives, corpus_command
+from linewise_training.corpus import Harvest, Skipped, archives, corpus_command, debian
 from linewise_training.corpus.archives import archive, archive_files
 
 GOOD = "def add(first, second):\n    return first + second\n\n\nprint(add(1, 2), add(3, 4), add(5, 6))\n"
@@ -166,6 +166,18 @@ def test_a_debian_package_has_a_licence_for_each_file(tmp_path):
         f"{root}/gpl/core.py": "licence",
         f"{root}/other.py": "MIT AND (LicenseRef-GPL-2 OR BSD-3-Clause)",
     }
+
+
+def test_patterns_of_source_paths_are_understood_wherever_the_file_is_installed():
+    rules = debian.copyright_of(
+        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
+        "Files: *\nLicense: PSF-2\n\nFiles: Lib/profile.py\n  tools/*\nLicense: Expat and ISC, or GPL-2\n"
+    )
+    assert rules.licence_of("usr/lib/python3.11/ast.py") == "PSF-2.0"
+    other = "PSF-2.0 AND (MIT AND ISC OR LicenseRef-GPL-2)"
+    assert rules.licence_of("usr/lib/python3.11/profile.py") == other
+    assert rules.licence_of("usr/lib/python3/dist-packages/profile.py") == other
+    assert rules.licence_of("usr/lib/python3/dist-packages/other/profile.py") == "PSF-2.0"
 
 
 def test_a_debian_package_whose_copyright_cannot_be_read_by_machine_has_no_licence(tmp_path):

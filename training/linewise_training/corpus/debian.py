@@ -23,7 +23,7 @@ from linewise_training.corpus import licences
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _FORMAT = re.compile(r"^Format:\s*\S*copyright-format/1\.0", re.IGNORECASE | re.MULTILINE)
-_ROOTS = ("usr/lib/python3/dist-packages/", "usr/lib/python3.", "usr/share/", "usr/lib/", "usr/bin/")
+_ROOT = re.compile(r"^usr/(lib/python3(\.\d+)?/(dist-packages/)?|share/|lib/|bin/)")
 # Folders of a source tree that hold the code itself, and are not part of an installed path.
 _SOURCE_FOLDERS = frozenset(["src", "lib", "Lib", "python", "source"])
 _SHORT_NAMES = {name.lower(): name for name in licences.PERMISSIVE} | {
@@ -51,11 +51,7 @@ class Copyright:
 
     def licence_of(self, installed: str) -> str | None:
         """SPDX expression for a file by its installed path; None where no pattern is about it."""
-        path = installed
-        for root in _ROOTS:
-            if installed.startswith(root):
-                path = installed[len(root) :]
-                break
+        path = _ROOT.sub("", installed, count=1)
         found: list[str] = []
         for stanza in self.stanzas:
             readings = {_reading(pattern, path) for pattern in stanza.patterns}
