@@ -10,8 +10,9 @@ assigns to their classes, inferences) is taken back. The trees of imported modul
 is most of the cost of a first run, until there are too many.
 
 What only costs time is left out: sources that differ in comments, blank lines and docstrings alone are
-linted once (reduced.py), a syntax error is told by the parser, and visits that can only find disabled
-messages are not made (pylint_visits.py). `tests/benchmarks/verdicts.py` compares with plain pylint.
+linted once (reduced.py), a syntax error is told by the parser, tokens are looked at where the indentation is
+uneven only (indentation.py), and visits that can only find disabled messages are not made (pylint_visits.py).
+`tests/benchmarks/verdicts.py` compares with plain pylint.
 
 What it does not do: look at the folder of the document. An import that this Python cannot find is E0401.
 """
@@ -35,12 +36,15 @@ from astroid.context import _invalidate_cache as forget_inferences
 from astroid.exceptions import AstroidBuildingError, AstroidError, AstroidSyntaxError
 from astroid.inference_tip import clear_inference_tip_cache
 from astroid.manager import AstroidManager
+from pylint.checkers import BaseRawFileChecker, BaseTokenChecker
 from pylint.checkers.clear_lru_cache import clear_lru_caches
 from pylint.interfaces import HIGH
 from pylint.lint import PyLinter
 from pylint.reporters import CollectingReporter
 from pylint.typing import FileItem
+from pylint.utils import ASTWalker
 
+from linewise.verify.indentation import is_indented_by_fours
 from linewise.verify.protocol import Problem
 from linewise.verify.pylint_visits import leave_out_idle_visits
 from linewise.verify.quiet import no_warnings
@@ -106,6 +110,7 @@ class _Linter(PyLinter):  # type: ignore[misc]
         self._checked = 0
         self._known: dict[bytes, tuple[Problem, ...]] = {}
         self._source = ""
+        self._tokens = True
         self._assigned: list[tuple[dict[str, list[Any]], str, Any]] = []
         self.initialize()
         self._remembering = [checker for checker in self.get_checkers() if hasattr(checker, "_accessed")]
@@ -134,7 +139,8 @@ class _Linter(PyLinter):  # type: ignore[misc]
         if key not in self._known:
             if len(self._known) >= _MAX_KNOWN:
                 del self._known[next(iter(self._known))]  # the oldest
-            self._known[key] = self._lint(short.text)
+            lines = source.split("\n")
+            self._known[key] = self._lint(short.text, tokens=not is_indented_by_fours(tree, lines))
         return _at_lines(self._known[key], short.lines)
 
     def _set_up(self) -> functools.partial[bool | None]:
@@ -145,11 +151,13 @@ class _Linter(PyLinter):  # type: ignore[misc]
         self._checked = 0
         return check
 
-    def _lint(self, source: str) -> tuple[Problem, ...]:
+    def _lint(self, source: str, *, tokens: bool = True) -> tuple[Problem, ...]:
+        """Lint it; without looking at its `tokens` where there is nothing to be found in them."""
         if self._check is None or self._checked >= _SET_UP_AGAIN:
             self._check = self._set_up()
         self._checked += 1
         self._source = source
+        self._tokens = tokens
         self.reporter.messages = []
         try:
             self._check_file(self.get_ast, self._check, FileItem(_MODULE, f"{_MODULE}.py", _MODULE))
@@ -193,6 +201,22 @@ class _Linter(PyLinter):  # type: ignore[misc]
         except (AstroidBuildingError, UnicodeDecodeError) as error:
             self.add_message("parse-error", args=error)
         return None
+
+    def _check_astroid_module(
+        self,
+        node: nodes.Module,
+        walker: ASTWalker,
+        rawcheckers: list[BaseRawFileChecker],
+        tokencheckers: list[BaseTokenChecker],
+    ) -> bool | None:
+        """Check a tree, without tokens where they say nothing."""
+        if self._tokens:
+            done: bool | None = super()._check_astroid_module(node, walker, rawcheckers, tokencheckers)
+            return done
+        for checker in rawcheckers:
+            checker.process_module(node)
+        walker.walk(node)
+        return True
 
     def _take_back(self) -> None:
         for table, name, node in self._assigned:

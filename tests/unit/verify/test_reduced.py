@@ -127,7 +127,12 @@ def test_sources_that_differ_in_comments_are_linted_once(monkeypatch):
     verifier.problems(["x = 1\n"])
     asked = []
     lint = verifier._linter._lint
-    monkeypatch.setattr(verifier._linter, "_lint", lambda source: asked.append(source) or lint(source))
+
+    def recorded(source, **options):
+        asked.append(source)
+        return lint(source, **options)
+
+    monkeypatch.setattr(verifier._linter, "_lint", recorded)
     commented = "# a comment\n\n" + SAME.replace("    return", "    # another\n    return")
     first, second, third = verifier.problems([SAME, commented, "\n" + SAME])
     assert len(asked) == 1
