@@ -204,6 +204,20 @@ def test_a_folder_of_archives_is_taken_in_order_and_a_damaged_one_is_named_and_l
     assert manifest["files_skipped"] == {"unreadable archive": 2}
 
 
+def test_an_archive_that_was_asked_for_by_name_and_cannot_be_read_is_a_fault_and_the_rest_is_kept(
+    tmp_path, mit
+):
+    damaged, fine = tmp_path / "damaged.whl", wheel(tmp_path / "b.zip", {"t/LICENSE": mit, "t/b.py": GOOD})
+    damaged.write_text("no archive")
+    out = tmp_path / "out"
+    options = ["--out", str(out), "--archive", str(damaged), "--archive", str(fine)]
+    done = CliRunner().invoke(corpus_command, options)
+    assert done.exit_code == 1
+    assert "damaged.whl" in done.output.splitlines()[-1]
+    assert versions(out) == [("b", "")]
+    assert json.loads((out / "manifest.json").read_text())["files"] == 1
+
+
 def named_wheel(folder, name, version, code):
     info = f"{name}-{version}.dist-info/METADATA"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nLicense-Expression: MIT\n"

@@ -91,11 +91,16 @@ def _parts(corpora: tuple[Path, ...]) -> tuple[set[str], set[bytes]]:
 
 
 def _archive_origins(
-    writer: CorpusWriter, paths: tuple[Path, ...], licence: str | None, taken: set[str]
+    writer: CorpusWriter,
+    paths: tuple[Path, ...],
+    licence: str | None,
+    taken: set[str],
+    refused: list[str],
 ) -> Iterator[Origin]:
     """The origins in archives, one in memory at a time; one that cannot be read is left out, and named.
 
-    Packages in `taken` are passed over, and those that are given are added to it.
+    Packages in `taken` are passed over, and those that are given are added to it. What is left out though it
+    was asked for by name, not by its folder's, goes into `refused`.
     """
     for path in archive_files(paths):
         if path.suffix == ".whl" and package_of(path.name) in taken:
@@ -104,6 +109,7 @@ def _archive_origins(
             origin = archive(path, licence)
         except LinewiseError as error:
             click.echo(f"An archive is left out: {error}", err=True)
+            refused += [str(path)] if path in paths else []
             writer.add_file(Skipped(str(path), path.name, "unreadable archive"))
             continue
         if package_of(origin.name) not in taken:
@@ -245,7 +251,8 @@ def corpus_command(
                 pythons, stdlib=stdlib, packages=packages, names=names, folders=folders, licence=licence,
                 taken=taken,
             )  # fmt: skip
-            unpacked = _archive_origins(writer, archives, licence, taken)
+            refused: list[str] = []
+            unpacked = _archive_origins(writer, archives, licence, taken, refused)
             past = HistoryHarvest(benchmark.file_contaminated, tests=tests, limit=commits)
             stopped = False
             try:
@@ -263,6 +270,8 @@ def corpus_command(
         f"{manifest['files']} files ({writer.characters / 1e6:.1f} MB), {manifest['pairs']} pairs and "
         f"{manifest['histories']} histories ({manifest['history_edits']} edits) in {out}"
     )
+    if refused:
+        raise click.ClickException(f"the corpus is whole but for {', '.join(refused)}, which cannot be read")
     if stopped:
         click.echo(
             f"Stopped before the end. What is left goes into another folder, with --beside {out}.", err=True
