@@ -97,6 +97,14 @@ def test_another_run_in_the_same_folder_is_refused(tiny_gguf, data, tmp_path) ->
     assert contents(out)["samples.jsonl"] != before["samples.jsonl"]
 
 
+def test_what_cannot_be_done_leaves_no_folder(tiny_gguf, data, tmp_path) -> None:
+    with pytest.raises(LinewiseError, match="choose another --format than fim"):
+        run(tiny_gguf, data, tmp_path / "out", "--format", "fim")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(LinewiseError, match="x cannot be made"):
+        run(tiny_gguf, data, Path("/proc/x"))
+
+
 def test_greedy_draws_one_sample(tiny_gguf, data, tmp_path) -> None:
     report = json.loads(run(tiny_gguf, data, tmp_path / "out", "--temperature", "0", "--json").stdout)
     assert report["settings"]["samples"] == 1

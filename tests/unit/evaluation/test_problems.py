@@ -79,10 +79,17 @@ def test_gzip_and_limit(tmp_path: Path) -> None:
         ('{"task_id": "Hum', "line 2: not JSON"),
         ("[1]", "line 2: not a JSON object"),
         ('{"task_id": "HumanEval/7"}', "line 2: no 'prompt'"),
+        ('{"task_id": "MBPP/7"}', "line 2: .*'MBPP/7', which does not begin with HumanEval/"),
         ('{"task_id": 7, "prompt": "def f():\\n", "entry_point": "f", "test": ""}', "line 2"),
-        ('{"task_id": "x", "prompt": "def g():\\n", "entry_point": "f", "test": ""}', "does not define f"),
-        ('{"task_id": "x", "prompt": "def f():\\n", "entry_point": "f", "test": "1"}', "no function check"),
-        ('{"task_id": "x", "prompt": "def f():\\n", "entry_point": "f", "test": "def"}', "line 2"),
+        (
+            '{"task_id": "HumanEval/x", "prompt": "def g():\\n", "entry_point": "f", "test": ""}',
+            "does not define f",
+        ),
+        (
+            '{"task_id": "HumanEval/x", "prompt": "def f():\\n", "entry_point": "f", "test": "1"}',
+            "no function check",
+        ),
+        ('{"task_id": "HumanEval/x", "prompt": "def f():\\n", "entry_point": "f", "test": "def"}', "line 2"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, line: str, told: str) -> None:

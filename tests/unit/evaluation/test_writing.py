@@ -114,10 +114,14 @@ class Tokens:
 
 
 def test_the_model_tells_its_form_or_is_told() -> None:
-    assert model_form(Tokens(info("lintseq"))) == "lintseq"
+    assert model_form(Tokens(info("lintseq"), "<|diff|>")) == "lintseq"
     assert model_form(Tokens(info("lintseq")), "plain") == "plain"
     assert model_form(Tokens(info(fim=FIM))) == "fim"
     assert model_form(Tokens(info())) == "plain"
+    with pytest.raises(ModelError, match="no fill-in-the-middle tokens; choose another --format"):
+        model_form(Tokens(info()), "fim")
+    with pytest.raises(ModelError, match=r"no token <\|diff\|>; choose another --format than lintseq"):
+        model_form(Tokens(info("lintseq")))
     with pytest.raises(ModelError, match=r"'x/3'.*--format"):
         model_form(Tokens(info("x/3")))
     with pytest.raises(ModelError, match=r"<\|diff\|>.*--format"):

@@ -1,9 +1,10 @@
 """What every evaluation leaves in its output folder, so that it can be gone on with and compared.
 
 `settings.json` is written first: what was asked of which model. `results.jsonl` has one line an item, with
-at least `task` (its name), `shape` (a variant of the task, "" where there is one only) and `scores`, numbers
-by name, None where a score has no meaning for the item. `report.json` comes last: `benchmark`, `settings`,
-`model` and figures. Two folders can be compared when their settings are equal.
+at least `task` (its name), `shape` (a variant of the task, "" where there is one only; "gap, line end" is
+compared with all of "gap", too) and `scores`, numbers by name, None where a score has no meaning for the
+item. `report.json` comes last: `benchmark`, `settings`, `model` and figures. Two folders can be compared
+when their settings are equal.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def open_folder(
 
     Raises LinewiseError where another run's output is there, unless `restart`, which removes it.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LinewiseError(f"{out} cannot be made ({error.strerror}); choose another --out") from None
     if restart:
         for name in _FILES:
             (out / name).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ FIM = "fim"
 FORMS = ("edit-log/1", "lintseq", FIM, PLAIN)
 """How a model writes: edits in one of Linewise's formats, between a prefix and a suffix, or simply on."""
 
+_EDIT_FORMS = ("edit-log/1", "lintseq")
 _EDIT_TOKEN = "<|diff|>"
 
 model_option = click.option(
@@ -71,7 +72,7 @@ def _open(path: Path) -> Engine:
 def model_form(engine: Engine, wanted: str | None = None) -> str:
     """How `engine`'s model writes, one of FORMS: `wanted`, what the model file says, or what its tokens tell.
 
-    Raises ModelError where none of these tells.
+    Raises ModelError where none of these tells, and for a form whose tokens the model lacks.
     """
     info = engine.info
     named = wanted or info.format
@@ -81,6 +82,12 @@ def model_form(engine: Engine, wanted: str | None = None) -> str:
                 f"{info.name} was trained on the format {named!r}, which is not known here: "
                 f"say with --format how it writes ({', '.join(FORMS)})"
             )
+        if named == FIM and info.fim is None:
+            raise ModelError(
+                f"{info.name} has no fill-in-the-middle tokens; choose another --format than fim"
+            )
+        if named in _EDIT_FORMS and not has_token(engine, _EDIT_TOKEN):
+            raise ModelError(f"{info.name} has no token {_EDIT_TOKEN}; choose another --format than {named}")
         return named
     if info.fim is not None:
         return FIM

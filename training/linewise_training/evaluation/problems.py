@@ -113,10 +113,11 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _humaneval(row: Mapping[str, Any]) -> Problem:
+    task = _task(row, "HumanEval/")
     prompt, entry = _text(row, "prompt"), _text(row, "entry_point")
     preamble, signature, description = _parts(prompt, entry)
     return Problem(
-        task=_text(row, "task_id"),
+        task=task,
         language="python",
         entry_point=entry,
         preamble=preamble,
@@ -128,8 +129,8 @@ def _humaneval(row: Mapping[str, Any]) -> Problem:
 
 
 def _mbpp(row: Mapping[str, Any]) -> Problem | None:
-    task = _text(row, "task_id")
-    if int(task.rpartition("/")[2]) not in MBPP_TEST:
+    task = _task(row, "MBPP/")
+    if int(task.removeprefix("MBPP/")) not in MBPP_TEST:
         return None
     prompt, entry = _text(row, "prompt"), _text(row, "entry_point")
     preamble, signature, _ = _parts(prompt, entry)
@@ -178,7 +179,7 @@ def _humaneval_x(row: Mapping[str, Any]) -> Problem:
     signature = prompt.rstrip().rsplit("\n", 1)[-1].strip().rstrip("{").rstrip()
     description = "\n".join(line.strip() for line in _text(row, "description").split("\n")).strip()
     return Problem(
-        task=_text(row, "task_id"),
+        task=_task(row, "HumanEval_"),
         language=language,
         entry_point=_text(row, "entry_point"),
         preamble=_imports(prompt),
@@ -190,6 +191,13 @@ def _humaneval_x(row: Mapping[str, Any]) -> Problem:
         tests=(_text(row, "test"),),
         reference=prompt + row["canonical_solution"] if row.get("canonical_solution") else None,
     )
+
+
+def _task(row: Mapping[str, Any], beginning: str) -> str:
+    task = _text(row, "task_id")
+    if not task.startswith(beginning):
+        raise ValueError(f"its task_id is {task!r}, which does not begin with {beginning}")
+    return task
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:

@@ -64,7 +64,6 @@ def evaluate(
     """
     told = {**asdict(settings), "shapes": list(settings.shapes), "ks": list(settings.ks)}
     about = _about(model)
-    folder.open_folder(out, told, about, restart=restart)
     begin = _begin(model)
     asked = {
         (problem.task, shape): ask(problem, shape, model.form, model.engine.info, begin)
@@ -82,6 +81,7 @@ def evaluate(
         for (task, shape), one in asked.items()
         for number in range(settings.samples)
     ]
+    folder.open_folder(out, told, about, restart=restart)
     with Progress("sampling", len(asks)) as progress:
         samples = draw(model.engine, asks, out / folder.SAMPLES, lanes=lanes, advance=progress.advance)
     by_task = {problem.task: problem for problem in problems}
