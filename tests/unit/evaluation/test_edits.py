@@ -19,6 +19,7 @@ from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.errors import LinewiseError
 from linewise.formats import Cursor, get_format
 from linewise.verify import FastVerifier
+from linewise_training.evaluation.compare import compare
 from linewise_training.evaluation.edits import edits_command, ngram
 from linewise_training.evaluation.edits.measure import result_of, score
 from linewise_training.evaluation.edits.sources import read_sources
@@ -33,6 +34,7 @@ from linewise_training.evaluation.edits.tasks import (
     gap_tasks,
     replacement,
 )
+from linewise_training.evaluation.folder import read_evaluation
 from linewise_training.mix import held_out
 
 SOURCES = [
@@ -248,6 +250,9 @@ def test_the_command_measures_model_and_baseline_and_goes_on_where_it_was_cut(tm
     assert "write" in reports["model"]["shapes"] and "write" not in reports["baseline"]["shapes"]
     rows = (tmp_path / "whole" / "results.jsonl").read_text().splitlines(keepends=True)
     assert all({"task", "shape", "scores"} <= json.loads(row).keys() for row in rows)
+    found = compare(read_evaluation(tmp_path / "whole"), read_evaluation(tmp_path / "whole" / "baseline"))
+    assert {"gap", "editing", "gap, line end"} <= {one.shape for one in found}
+    assert not any(one.shape == "write" for one in found)  # the baseline knows no instructions
     cut = tmp_path / "cut"
     cut.mkdir()
     settings_text = (tmp_path / "whole" / "settings.json").read_text()

@@ -59,15 +59,20 @@ def compare(a: Evaluation, b: Evaluation, seed: int = 0) -> list[Comparison]:
             f"{where} has no result for {task} {shape}".rstrip() + "; compare runs on the same tasks"
         )
     found: list[Comparison] = []
-    for shape in dict.fromkeys(shape for _, shape in rows_a):
-        pairs = [(rows_a[item], rows_b[item]) for item in rows_a if item[1] == shape]
-        found += _compared(shape, pairs, seed)
+    for group in dict.fromkeys(name for _, shape in rows_a for name in _groups(shape)):
+        pairs = [(rows_a[item], rows_b[item]) for item in rows_a if group in _groups(item[1])]
+        found += _compared(group, pairs, seed)
     better_a, better_b = a.report.get("better"), b.report.get("better")
     if better_a and better_b and better_a != better_b:
         tasks = [task for task, shape in rows_a if shape == better_a]
         pairs = [(rows_a[task, better_a], rows_b[task, better_b]) for task in tasks]
         found += _compared(BETTER_SHAPES, pairs, seed)
     return found
+
+
+def _groups(shape: str) -> tuple[str, ...]:
+    """What an item of a shape such as "gap, line end" is compared among: all of "gap", and its own shape."""
+    return tuple(dict.fromkeys((shape.partition(", ")[0], shape)))
 
 
 def paired(shape: str, score: str, pairs: list[tuple[float, float]], seed: int = 0) -> Comparison:

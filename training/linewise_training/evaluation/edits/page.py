@@ -61,7 +61,7 @@ def _costs(shapes: Mapping[str, Any]) -> str:
 
 
 def _misses(rows: Sequence[Mapping[str, Any]]) -> str:
-    missed = [row for row in rows if not row["scores"]["exact"]]
+    missed = [row for row in rows if row["scores"] and not row["scores"]["exact"]]
     step = max(1, -(-len(missed) // SHOWN))
     parts = []
     for row in missed[::step]:

@@ -13,7 +13,11 @@ COUNTS = ("tokens", "accepted lines", "hunks", "tokens an edit")
 
 
 def figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What report.json says of the results: by setting as a whole, and by kind of cursor within it."""
+    """What report.json says of the results: by setting as a whole, and by kind of cursor within it.
+
+    Rows without scores are of tasks that the model could not be asked.
+    """
+    rows = [row for row in rows if row["scores"]]
     shapes = sorted({str(row["shape"]) for row in rows})
     settings = sorted({shape.partition(", ")[0] for shape in shapes})
     groups = {

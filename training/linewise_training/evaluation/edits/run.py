@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,8 @@ def evaluate_model(
         document = open_document(task)
         return suggest(document, task.cursor, engine, form)
 
-    asked = () if model.form in (FIM, PLAIN) else tasks.instructions
-    return _evaluate(answer, (engine, form), tasks.cursors, asked, settings, about, out, restart=restart)
+    writer = None if model.form in (FIM, PLAIN) else (engine, form)
+    return _evaluate(answer, writer, tasks, settings, about, out, restart=restart)
 
 
 def evaluate_baseline(
@@ -106,7 +106,7 @@ def evaluate_baseline(
             text = text[: -len(tail)]
         return Suggestion(text if text.strip() else None, column, column, tokens, (), None)
 
-    return _evaluate(answer, None, tasks.cursors, (), settings, about, out, restart=restart)
+    return _evaluate(answer, None, tasks, settings, about, out, restart=restart)
 
 
 def format_for(model: LoadedModel) -> Format:
@@ -119,8 +119,7 @@ def format_for(model: LoadedModel) -> Format:
 def _evaluate(
     answer: Callable[[CursorTask], Suggestion],
     writer: tuple[Engine, Format] | None,
-    cursors: Sequence[CursorTask],
-    instructions: Sequence[InstructionTask],
+    tasks: Tasks,
     settings: Settings,
     about: Mapping[str, Any],
     out: Path,
@@ -132,13 +131,13 @@ def _evaluate(
     verifier = None if settings.verifier == "none" else verifier_for("x.py", settings.verifier)
     rows = _finished(out / folder.RESULTS)
     done = {str(row["task"]) for row in rows}
-    total = len(cursors) + len(instructions)
+    total = len(tasks.cursors) + len(tasks.instructions)
     with (
         Progress(f"edits: {about['name']}", total) as progress,
         (out / folder.RESULTS).open("a", encoding="utf-8") as file,
     ):
         progress.advance(len(done))
-        for row in _rows(answer, writer, cursors, instructions, verifier, done):
+        for row in _rows(answer, writer, tasks, verifier, done):
             file.write(json.dumps(row) + "\n")
             file.flush()
             rows.append(row)
@@ -152,13 +151,12 @@ def _evaluate(
 def _rows(
     answer: Callable[[CursorTask], Suggestion],
     writer: tuple[Engine, Format] | None,
-    cursors: Iterable[CursorTask],
-    instructions: Iterable[InstructionTask],
+    tasks: Tasks,
     verifier: Verifier | None,
     done: set[str],
-) -> Iterable[dict[str, Any]]:
-    """A row of results for each task that is not done yet."""
-    for task in cursors:
+) -> Iterator[dict[str, Any]]:
+    """A row of results for each task that is not done yet; without scores where the model cannot be asked."""
+    for task in tasks.cursors:
         if task.task in done:
             continue
         suggestion = answer(task)
@@ -176,13 +174,13 @@ def _rows(
             "unanswered": suggestion.unanswered,
             "wanted": list(task.wanted),
         }
-    if writer is None:
-        return
-    engine, form = writer
-    for one in instructions:
+    for one in tasks.instructions:
         if one.task in done:
             continue
-        scores, text, dropped = written(one, engine, form, verifier or verifier_for("x.py", "none"))
+        scores: dict[str, float] = {}
+        text, dropped = "", []
+        if writer is not None:
+            scores, text, dropped = written(one, *writer, verifier or verifier_for("x.py", "none"))
         yield {
             "task": one.task,
             "shape": "write",
