@@ -178,7 +178,7 @@ def _rows(
         if one.task in done:
             continue
         scores: dict[str, float] = {}
-        text, dropped = "", []
+        text, dropped = "", list[str]()
         if writer is not None:
             scores, text, dropped = written(one, *writer, verifier or verifier_for("x.py", "none"))
         yield {
