@@ -193,3 +193,22 @@ def test_an_order_that_nobody_knows_is_refused(tmp_path):
     export(tmp_path / "c", tmp_path / "m.gguf", quantization="f32", metadata={"linewise.fim.order": "msp"})
     with pytest.raises(LinewiseError, match="psm or spm"):
         LlamaCppEngine(tmp_path / "m.gguf", threads=1)
+
+
+def test_tokens_of_any_name_are_found_by_the_older_keys_too(tmp_path, monkeypatch):
+    from gguf import Keys
+
+    from linewise_training.export import export, gguf_model
+    from tiny_model import SPECIAL_TOKENS as OURS
+    from tiny_model import write_checkpoint
+
+    keys = (Keys.Tokenizer.PREFIX_ID, Keys.Tokenizer.SUFFIX_ID, Keys.Tokenizer.MIDDLE_ID)
+    names = ("<|vor|>", "<|nach|>", "<|mitte|>")
+    monkeypatch.setattr(gguf_model, "_FIM_KEYS", dict(zip(names, keys, strict=True)))
+    write_checkpoint(tmp_path / "c", special_tokens=(*OURS, *names))
+    export(tmp_path / "c", tmp_path / "m.gguf", quantization="f32", metadata={})
+    engine = LlamaCppEngine(tmp_path / "m.gguf", threads=1)
+    assert engine.info.fim == FimTokens(*names)
+    prompt = format_of(engine.info).inline_prompt(EditLog.open("ab"), "x.py", Cursor(0, 1))
+    assert engine.tokenize(prompt.segments)[0] == 4
+    engine.close()
