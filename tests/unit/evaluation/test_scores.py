@@ -55,6 +55,14 @@ def test_no_pass_at_all_is_no_certainty() -> None:
     assert estimate.high == pytest.approx(0.0229, abs=1e-3)
 
 
+def test_yes_or_no_has_wilsons_interval() -> None:
+    estimate = mean_estimate([1.0] + [0.0] * 499)
+    assert (estimate.low, estimate.high) == wilson(1, 500)
+    assert mean_estimate([0.5] + [0.0] * 499).method == "bootstrap"
+    same = mean_estimate([0.25] * 8)
+    assert same.low < same.value < same.high
+
+
 def test_wilson_is_the_published_interval() -> None:
     # Wilson 1927: centre (p + z²/2n) / (1 + z²/n), half width z/(1 + z²/n) sqrt(p(1-p)/n + z²/4n²).
     n, passed, z = 20, 7, 1.959963984540054

@@ -43,14 +43,15 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 def mean_estimate(scores: Sequence[float], seed: int = 0) -> Estimate:
     """Mean of one score a problem, the problems taken as a sample of all such problems.
 
-    By the percentile bootstrap; where all scores are equal, which would make that an interval of no width,
-    by Wilson's interval for as many problems of which that share passed. Raises ValueError without scores.
+    By Wilson's interval where every problem scores 0 or 1, and where all score the same, of which the
+    bootstrap would make an interval of no width; else by the percentile bootstrap. Raises ValueError
+    without scores.
     """
     if not scores:
         raise ValueError("a mean needs a score")
     values = np.asarray(scores, dtype=np.float64)
     mean = float(values.mean())
-    if float(values.min()) == float(values.max()):
+    if np.isin(values, (0.0, 1.0)).all() or float(values.min()) == float(values.max()):
         interval = wilson(round(mean * len(values)), len(values))
         return Estimate(mean, min(mean, interval[0]), max(mean, interval[1]), "wilson")
     low, high = bootstrap_interval(values, seed)
