@@ -85,3 +85,14 @@ def test_a_copyleft_notice_in_the_head_of_a_file_counts():
     assert not licences.is_permissive(licences.stated_in_head(notice))
     assert licences.stated_in_head("# SPDX-License-Identifier: ISC\n") == "ISC"
     assert licences.stated_in_head("x = 1\n") is None
+
+
+def test_what_takes_a_permissive_licence_back_is_seen_wherever_it_stands(mit):
+    gnu = "Everyone is permitted to copy and distribute verbatim copies of this license document"
+    for more in (gnu, '"Commons Clause" License Condition v1.0', "may be used for noncommercial purposes."):
+        for text in (f"{mit}\n\n{more}", f"{more}\n\n{mit}"):
+            assert not licences.is_permissive(licences.from_text(text))
+    welcome = "Combine it with the GNU General Public License. Commercial and non-commercial use is welcome."
+    assert licences.from_text(mit * 3 + welcome) == "MIT"
+    library = "GCC RUNTIME LIBRARY EXCEPTION"  # a wheel's compiled parts, not its Python
+    assert licences.from_text(f"{mit * 3}{library}\n{gnu}") == "MIT"

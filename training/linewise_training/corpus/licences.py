@@ -63,6 +63,23 @@ _NAMES = {
     "unlicense": "Unlicense",
 }
 
+_COPYLEFT_TITLES = (
+    ("gnu affero general public license", "AGPL-3.0-or-later"),
+    ("gnu lesser general public license", "LGPL-2.1-or-later"),
+    ("gnu library general public license", "LGPL-2.0-or-later"),
+    ("gnu general public license", "GPL-2.0-or-later"),
+    ("mozilla public licen", "MPL-2.0"),
+)
+_GNU = re.compile(
+    r"terms and conditions for copying, distribution and modification"
+    r"|everyone is permitted to copy and distribute verbatim copies of this licen[cs]e document"
+)
+# What takes back a permissive licence that stands before or behind it.
+_RESTRICTION = re.compile(
+    r"commons clause|hippocratic licen[cs]e|for good, not evil|anti.996"
+    r"|for non-?commercial (use|purposes?|research)|non-?commercial (use|purposes?|research)[a-z ]* only"
+)
+
 _SPDX_BY_LOWER = {name.lower(): name for name in PERMISSIVE}
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 _HEADER_SPDX = re.compile(r"SPDX-License-Identifier:\s*([^\n]+)")
@@ -155,23 +172,27 @@ def _licence_names(classifiers: list[str]) -> list[str]:
     return [p[-1] for p in parts if p[0] == "license" and p[-1] not in vague]
 
 
+def _restriction(plain: str) -> str | None:
+    """The licence of a text (lower case, single spaces) that is not permissive, whatever else is in it."""
+    for title, licence in _COPYLEFT_TITLES:
+        if title in plain[:600]:
+            return licence
+    # Wheels carry the text of the GPL for compiled libraries that come with this exception.
+    if "gcc runtime library exception" not in plain and _GNU.search(plain):
+        return "LicenseRef-Copyleft"
+    return "LicenseRef-Restricted" if _RESTRICTION.search(plain) else None
+
+
 def from_text(text: str) -> str | None:
     """SPDX expression of a licence file's text, or None when no known licence is in it.
 
     Several licences in one file are joined with AND. Copyleft titles are looked for at the head only, as
-    permissive licences mention the GPL further down.
+    permissive licences mention the GPL further down; its own words count wherever they stand, and so do the
+    conditions that some add to a permissive text.
     """
     plain = " ".join(text.lower().split())
-    head = plain[:600]
-    for title, licence in (
-        ("gnu affero general public license", "AGPL-3.0-or-later"),
-        ("gnu lesser general public license", "LGPL-2.1-or-later"),
-        ("gnu library general public license", "LGPL-2.0-or-later"),
-        ("gnu general public license", "GPL-2.0-or-later"),
-        ("mozilla public licen", "MPL-2.0"),
-    ):
-        if title in head:
-            return licence
+    if not_permissive := _restriction(plain):
+        return not_permissive
     found: list[str] = []
     if "python software foundation license version 2" in plain:
         # The file of Python itself goes on with the licences of its older versions, all permissive.
