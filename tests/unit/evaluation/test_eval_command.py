@@ -119,6 +119,21 @@ def test_a_plain_model_and_one_shape(tiny_gguf, data, tmp_path) -> None:
     assert "instruction" not in result.output
 
 
+def test_a_model_that_fills_in_the_middle_is_scored_too(fim_gguf, data, tmp_path) -> None:
+    report = json.loads(run(fim_gguf, data, tmp_path / "out", "--json").stdout)
+    assert report["model"]["form"] == "fim"
+    assert [found["samples"] for found in report["shapes"].values()] == [6, 6]
+    sample = json.loads((tmp_path / "out/samples.jsonl").read_text().splitlines()[0])
+    assert sample["prompt"] == f"<|fim_prefix|>{DOUBLE['prompt']}<|fim_suffix|><|fim_middle|>"
+
+
+def test_a_model_folder_is_scored_too(tiny_checkpoint, data, tmp_path) -> None:
+    options = ("--format", "edit-log/1", "--prompt", "instruction", "--json")
+    report = json.loads(run(tiny_checkpoint, data, tmp_path / "out", *options).stdout)
+    assert (report["model"]["name"], report["model"]["form"]) == ("checkpoint", "edit-log/1")
+    assert report["shapes"]["instruction"]["samples"] == 6
+
+
 @pytest.mark.parametrize("value", ["0", "a", "1,,2", "-1"])
 def test_ks_that_mean_nothing(tiny_gguf, data, tmp_path, value) -> None:
     result = run(tiny_gguf, data, tmp_path / "out", "--k", value)
