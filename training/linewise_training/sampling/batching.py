@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Protocol, runtime_checkable
 
@@ -59,11 +59,16 @@ def generate(
 def _one(engine: Engine, request: Request, number: int, finished: FinishedOf | None) -> Generation:
     tokens: list[Token] = []
     text = ""
-    for token in engine.stream(request):
-        tokens.append(token)
-        text += token.text
-        if finished is not None and finished(number, text):
-            break
+    stream = engine.stream(request)
+    try:
+        for token in stream:
+            tokens.append(token)
+            text += token.text
+            if finished is not None and finished(number, text):
+                break
+    finally:
+        if isinstance(stream, Generator):
+            stream.close()  # or the engine's turn would not be given back
     prompt_tokens = len(engine.tokenize(request.prompt))
     if finished is not None and finished(number, text):
         return Generation(tuple(tokens), prompt_tokens, "stop text")
