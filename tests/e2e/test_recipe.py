@@ -46,6 +46,8 @@ def test_every_stage_ran_and_the_last_line_names_the_model(run):
     assert model.read_bytes()[:4] == b"GGUF"
     stages = ("corpus", "tokenizer", "pretrain", "lintseq", "sft", "export")
     assert all((folder / stage / "done.json").is_file() for stage in stages)
+    report = (folder / "lintseq" / "sequences.jsonl.report.html").read_text(encoding="utf-8")
+    assert "Tokens added" in report
 
 
 def test_a_page_tells_what_the_run_made(run):
