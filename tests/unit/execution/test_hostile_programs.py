@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from linewise_training.execution import Job, Limits, Runner, Status
+from linewise_training.execution.sandbox import descendants
 
 LIMITS = Limits(memory=256 << 20, total_memory=400 << 20, disk=8 << 20, files=256, processes=32)
 WRONG = "def f(x):\n    return 0\n"
@@ -331,16 +332,14 @@ def test_the_environment_tells_nothing(runner, monkeypatch):
 
 
 def test_workers_end_with_their_runner():
-    def pids():
-        return set(processes_of("linewise_training.execution.worker"))
-
-    before = pids()
+    before = set(descendants())  # other tests' workers
     with Runner(2) as opened:
         verdicts = opened.run([Job("print('here')", ()), *[Job("while True: pass", (), timeout=60)] * 20])
         assert next(verdicts).output == "here\n"
-        assert pids() > before
+        started = {str(pid) for pid in descendants() if pid not in before}
+        assert len(started) > 2
         verdicts.close()
     deadline = time.monotonic() + 20
-    while pids() - before and time.monotonic() < deadline:
+    while left := started & set(processes_of("linewise_training.execution.worker")):
+        assert time.monotonic() < deadline, left
         time.sleep(0.05)
-    assert not pids() - before

@@ -111,7 +111,7 @@ def _run(
     theirs.close()
     heard = Heard((b"", mark), passed={checker.CODE})
     with ours:
-        ended = watch(launched, walls, limits, deadline, ours, heard, others)
+        ended = watch(launched, walls, limits, deadline, ours, heard, others, messages=1)
     output = ended.output.decode("utf-8", "replace")
     if 1 in heard.passed:
         return "", "", output

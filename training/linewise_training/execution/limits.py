@@ -25,7 +25,7 @@ class Limits:
     """What is kept of what it prints; the rest is read and thrown away."""
 
 
-def apply_limits(limits: Limits, seconds: float, *, reserves: bool) -> None:
+def apply_limits(limits: Limits, seconds: float, *, reserves: bool, threads: int = 0) -> None:
     """Bound this process and all that it starts.
 
     Args:
@@ -33,11 +33,12 @@ def apply_limits(limits: Limits, seconds: float, *, reserves: bool) -> None:
         seconds: Wall time that the job has; processor time of one process is bounded a little above it.
         reserves: Whether a runtime that reserves much more address space than it uses will run (Java, V8,
             Go): then data segments are bounded instead.
+        threads: What the user runs besides, where the limit of processes counts all that is theirs.
     """
     _lower(resource.RLIMIT_DATA if reserves else resource.RLIMIT_AS, limits.memory)
     _lower(resource.RLIMIT_CPU, int(seconds) + 2)
     _lower(resource.RLIMIT_FSIZE, limits.disk)
-    _lower(resource.RLIMIT_NPROC, limits.processes)
+    _lower(resource.RLIMIT_NPROC, limits.processes + threads)
     _lower(resource.RLIMIT_NOFILE, limits.open_files)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_MEMLOCK, 0)

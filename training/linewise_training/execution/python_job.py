@@ -61,7 +61,9 @@ def run_python(job: Job, walls: Walls, limits: Limits, others: frozenset[int]) -
     theirs.close()
     heard = Heard(marks)
     with ours:
-        ended = watch(launched, walls, limits, started + job.timeout, ours, heard, others)
+        ended = watch(
+            launched, walls, limits, started + job.timeout, ours, heard, others, messages=len(marks)
+        )
     return judge(job, heard, ended, limits, time.monotonic() - started)
 
 

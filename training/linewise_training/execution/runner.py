@@ -27,7 +27,7 @@ from linewise_training.execution.python_job import failed
 
 _LENGTH = struct.Struct(">I")
 _AHEAD = 8  # jobs per worker that are under way or done before their turn
-_END_SECONDS = 5
+_END_SECONDS = 2
 
 
 class ExecutionError(LinewiseError):
@@ -163,7 +163,7 @@ class _Server:
     def stop(self) -> None:
         """Kill the worker; what it was at is not answered."""
         self._stopped = True
-        if self._worker:
+        if self._worker and self._sent:
             self._worker.kill()
 
     def join(self) -> None:
@@ -209,6 +209,8 @@ class _Server:
             message["go"] = found
         self._sent.append(asked)
         self._running().send(message)
+        if self._stopped and self._worker:  # in between
+            self._worker.kill()
 
     def _running(self) -> _Worker:
         if self._worker is None:
@@ -281,9 +283,15 @@ class _Worker:
             self._process.kill()  # what is below it dies with it, by the kernel's word
 
     def end(self) -> None:
-        self.kill()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_SECONDS)
+        """End it: by the end of its input, which lets the system count its time as ours; or else by force."""
+        with suppress(OSError):
+            if self._process.stdin:
+                self._process.stdin.close()
+        for _ in range(2):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_SECONDS)
+                break
+            self.kill()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:
                 with suppress(OSError):

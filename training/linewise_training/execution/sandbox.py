@@ -44,6 +44,8 @@ class Walls:
     proc: str = ""
     own_pids: int = -1
     """A file descriptor of the worker's own namespace of process IDs."""
+    threads: int = 0
+    """Without namespaces: what the jobs' user ran before, which counts against the limit of processes."""
 
 
 def enter(extra: tuple[str, ...] = (), *, try_namespaces: bool = True) -> Walls:
@@ -57,7 +59,7 @@ def enter(extra: tuple[str, ...] = (), *, try_namespaces: bool = True) -> Walls:
         try_namespaces: Whether to use namespaces at all.
     """
     if not try_namespaces:
-        return Walls(False, "switched off")
+        return Walls(False, "switched off", threads=_threads())
     shown = _shown(extra)
     asked, answered = os.pipe(), os.pipe()
     pid = os.fork()
@@ -88,14 +90,24 @@ def enter(extra: tuple[str, ...] = (), *, try_namespaces: bool = True) -> Walls:
     os.waitpid(pid, 0)
     for fd in (asked[0], answered[1]):
         os.close(fd)
-    return Walls(False, problem or "the process that was to enter them died")
+    return Walls(False, problem or "the process that was to enter them died", threads=_threads())
+
+
+def _threads() -> int:
+    """How many threads the user has whom jobs without namespaces run as."""
+    user, found = (os.geteuid() or NOBODY), 0
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if path.stat().st_uid == user:
+                found += sum(1 for _ in (path / "task").iterdir())
+    return found
 
 
 def _unshare_and_wait(tell: int, listen: int) -> None:
     """In a new process: unshare, have IDs mapped from outside, go on as process 1 of the namespace."""
-    ns.die_with_parent(signal.SIGKILL)
     try:
         ns.unshare(_ALL)
+        ns.die_with_parent(signal.SIGKILL)  # unsharing would have cleared it
     except OSError as error:
         os.write(tell, str(error).encode())
         os._exit(1)
@@ -253,7 +265,7 @@ def _enclose(walls: Walls, limits: Limits, seconds: float, folder: str | None, r
         if os.environ.get("HOME") != folder:
             os.environ["HOME"] = os.environ["TMPDIR"] = folder
     ns.forbid_new_privileges()
-    apply_limits(limits, seconds, reserves=reserves)
+    apply_limits(limits, seconds, reserves=reserves, threads=walls.threads)
 
 
 def _connect(output: int, channel: int) -> None:

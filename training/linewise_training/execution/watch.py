@@ -18,6 +18,7 @@ from linewise_training.execution.sandbox import Launched, Walls, descendants, en
 _CREDENTIALS = struct.Struct("iII")  # process, user, group: the kernel's word on who sent a message
 _PACKET = 1 << 16
 _LOOK_SECONDS = 0.1
+_WAITING = 8  # messages of at most 12 kB: below what a socket holds
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -48,6 +49,8 @@ def watch(
     ours: socket.socket,
     hear: Callable[[bytes], None],
     others: frozenset[int] = frozenset(),
+    *,
+    messages: int,
 ) -> Ended:
     """Wait until a process has ended or must be; then nothing of it is left.
 
@@ -59,12 +62,14 @@ def watch(
         ours: The worker's end of the channel.
         hear: Takes each message that the process itself sent; those of its children are not heard.
         others: Children of this worker that are not the job's.
+        messages: How many messages may come. A few wait in the channel until the process has ended, for to
+            be woken by each costs both sides time.
     """
     pidfd = os.pidfd_open(launched.pid)
     output = bytearray()
     timed_out, too_much = False, ""
     poll = select.poll()
-    for fd in (pidfd, ours.fileno(), launched.output):
+    for fd in (pidfd, launched.output, *([ours.fileno()] if messages > _WAITING else [])):
         poll.register(fd, select.POLLIN)
     try:
         looked = time.monotonic()
