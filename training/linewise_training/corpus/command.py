@@ -40,8 +40,6 @@ def chosen_origins(
     stdlib: bool,
     packages: bool,
     names: tuple[str, ...],
-    folders: tuple[Path, ...],
-    licence: str | None,
     taken: set[str],
 ) -> Iterator[Origin]:
     """The origins that the options name; a package found in two places is taken from the first.
@@ -70,8 +68,6 @@ def chosen_origins(
         raise LinewiseError(
             f"not installed: {', '.join(sorted(wanted - present))}; check --package and --python"
         )
-    for path in folders:
-        yield origins.folder(path, licence)
 
 
 def _parts(corpora: tuple[Path, ...]) -> tuple[set[str], set[bytes]]:
@@ -228,6 +224,7 @@ def corpus_command(
         with ExitStack() as stack:
             opened = [stack.enter_context(Repository(path)) for path in repositories]
             heads = list(zip(opened, origins.repositories(opened, licence), strict=True))
+            named_folders = [origins.folder(path, licence) for path in folders]
             out.mkdir(parents=True, exist_ok=True)
             files = stack.enter_context((out / "files.jsonl").open("w", encoding="utf-8"))
             pairs = stack.enter_context((out / "pairs.jsonl").open("w", encoding="utf-8"))
@@ -247,16 +244,15 @@ def corpus_command(
                     writer.add_pair(pair)
             taken, seen = _parts(others)
             harvest = Harvest(tests=tests, seen=seen)
-            named = chosen_origins(
-                pythons, stdlib=stdlib, packages=packages, names=names, folders=folders, licence=licence,
-                taken=taken,
-            )  # fmt: skip
+            named = chosen_origins(pythons, stdlib=stdlib, packages=packages, names=names, taken=taken)
             refused: list[str] = []
             unpacked = _archive_origins(writer, archives, licence, taken, refused)
             past = HistoryHarvest(benchmark.file_contaminated, tests=tests, limit=commits)
             stopped = False
             try:
-                _add_files(writer, harvest, chain(named, unpacked, (origin for _, origin in heads)))
+                _add_files(
+                    writer, harvest, chain(named, named_folders, unpacked, (origin for _, origin in heads))
+                )
                 for repository, origin in heads:
                     _add_histories(writer, past, repository, origin)
             except KeyboardInterrupt:
