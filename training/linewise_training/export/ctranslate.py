@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from linewise.engines.cores import physical_cores
 from linewise.errors import ModelError
 from linewise.installation import install_extra
 from linewise_training.export.checkpoint import open_checkpoint
@@ -129,7 +130,7 @@ def _logit_error(folder: Path, converted: Path) -> float:
     with torch.no_grad():
         expected: NDArray[np.float32] = model(torch.from_numpy(ids)[None]).logits[0].numpy()
     ctranslate2.set_log_level(logging.ERROR)  # not that a processor computes 16 bits in 32: it must
-    generator = ctranslate2.Generator(str(converted), device="cpu")
+    generator = ctranslate2.Generator(str(converted), device="cpu", intra_threads=physical_cores())
     view = ctranslate2.StorageView.from_array(ids.astype(np.int32)[None])
     lengths = ctranslate2.StorageView.from_array(np.array([len(ids)], dtype=np.int32))
     found = np.array(generator.forward_batch(view, lengths))[0][:, : expected.shape[1]]
