@@ -119,3 +119,13 @@ def test_a_torn_line_is_cut_and_a_broken_one_named(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\nnonsense\n{"a": 2}\n')
     with pytest.raises(LinewiseError, match="line 2"):
         JsonlFile(path)
+
+
+def test_two_runs_never_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with JsonlFile(path) as file:
+        file.append({"a": 1})
+        with pytest.raises(LinewiseError, match="another run is writing"):
+            JsonlFile(path)
+    with JsonlFile(path) as file:
+        assert file.rows == [{"a": 1}]

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from linewise.errors import LinewiseError
+from linewise_training.lintseq.lock import open_alone
 
 _EVERY = 1.0  # seconds between two waits for the disk: the most that a power cut loses
 
@@ -18,13 +19,18 @@ _EVERY = 1.0  # seconds between two waits for the disk: the most that a power cu
 class JsonlFile:
     """Appends rows to the file at `path`; `rows` are those that stood there. Use it as a context manager.
 
-    Raises LinewiseError for a file with a line, other than a torn last one, that is no JSON object.
+    Raises LinewiseError for a file that another run is writing, or with a line, other than a torn last one,
+    that is no JSON object.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.rows, size = _read(path)
-        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file = open_alone(path)
+        try:
+            self.rows, size = _read(path)
+        except BaseException:
+            self._file.close()
+            raise
         self._file.truncate(size)
         self._file.seek(size)
         self._synced = time.monotonic()
@@ -53,10 +59,7 @@ class JsonlFile:
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The rows of the file, and its length in bytes without a torn last line."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return [], 0
+    content = path.read_bytes()
     size = content.rfind(b"\n") + 1
     rows = []
     for number, line in enumerate(content[:size].split(b"\n")[:-1], 1):
