@@ -44,16 +44,18 @@ def run_tests_command(source: Path, out: Path, workers: int | None, *, restart: 
     goes on where it was when the same command is given again. Exit status 1 if a line could not be read.
     """
     try:
+        if not source.is_file():
+            raise LinewiseError(f"{source} is not a file; --in names the JSONL of programs to run")
         if out.exists() and source.exists() and out.samefile(source):
             raise LinewiseError(f"{out} is both --in and --out; choose another --out")
         with source.open("rb") as lines, open_alone(out) as sink, Runner(workers) as runner:
-            done = 0 if restart else _lines_done(lines, sink, out)
+            tally = _Tally()
+            done = 0 if restart else _lines_done(lines, sink, out, tally)
             if done:
                 click.echo(f"going on after line {done} of {source}", err=True)
             else:
                 sink.truncate(0)
             _warn(runner)
-            tally = _Tally()
             _run(runner, lines, done, sink, tally, _count(source))
     except LinewiseError as error:
         raise click.ClickException(str(error)) from error
@@ -74,8 +76,8 @@ class _Tally:
         self.bad: list[int] = []
 
 
-def _lines_done(lines: BinaryIO, sink: BinaryIO, out: Path) -> int:
-    """How many lines of the input the output has; a torn last line is cut off. Both stand there afterwards.
+def _lines_done(lines: BinaryIO, sink: BinaryIO, out: Path, tally: _Tally) -> int:
+    """How many lines of the input the output has; a torn last one is cut off, and both files stand there.
 
     Raises:
         LinewiseError: The output is not of this input.
@@ -92,6 +94,11 @@ def _lines_done(lines: BinaryIO, sink: BinaryIO, out: Path) -> int:
                 "begin anew with --restart, or choose another --out"
             )
         done, end = done + 1, end + len(written)
+        status = str(json.loads(written)["status"])
+        if status == BAD_LINE:
+            tally.bad.append(done)
+        else:
+            tally.statuses[status] += 1
     sink.truncate(end)
     sink.seek(end)
     return done
@@ -210,5 +217,5 @@ def _tell(tally: _Tally, source: Path, out: Path, as_json: bool) -> None:
         named = ", ".join(str(number) for number in tally.bad[:_NAMED])
         more = ", …" if len(tally.bad) > _NAMED else ""
         raise click.ClickException(
-            f"{len(tally.bad)} lines of {source} hold no job (lines {named}{more}); {out} says why, there"
+            f"{len(tally.bad)} lines of {source} hold no job: line {named}{more}; {out} says why, there"
         )
