@@ -100,7 +100,7 @@ def go_job(row: dict[str, Any], job: Job) -> Job:
     parts = "".join(GO_IMPORTS.findall(f"{row['prompt']}\n{row['import']}\n{row['test_setup']}"))
     found = set(re.findall(r'"([^"]+)"', parts)) - GO_NAMES | GO_FORGOTTEN
     code = GO_IMPORTS.sub("", job.code)
-    whole = code + row["test"]
+    whole = re.sub(r"//.*", "", code + row["test"])
     # Go refuses an import that is not used.
     imports = {"reflect", *(name for name in found if re.search(rf"\b{name.rpartition('/')[2]}\.", whole))}
     head = "package main\n\nimport (\n" + "".join(f'\t"{name}"\n' for name in sorted(imports)) + ")\n"
