@@ -101,7 +101,7 @@ def _joined() -> Iterator[Check]:
         try:
             checks = entry.load()
         except ImportError as error:
-            advice = "pip install 'linewise[training]'"
+            advice = install_extra("training")
             yield Check(entry.name, "absent", f"needs {error.name or error}, which is not installed", advice)
         else:
             yield from checks()
