@@ -88,7 +88,9 @@ def test_healed_text_is_spelled(engine: LlamaCppEngine) -> None:
 def test_it_ends_where_the_text_is_whole(engine: LlamaCppEngine) -> None:
     batch = engine.batch(4)
     requests = [sampled(LONG, seed, max_tokens=40) for seed in range(4)]
-    for number, one in enumerate(batch.generate(requests, finished=lambda number, text: len(text) >= 10 + number)):
+    for number, one in enumerate(
+        batch.generate(requests, finished=lambda number, text: len(text) >= 10 + number)
+    ):
         assert one.ended == "stop text"
         assert len(one.text) >= 10 + number
         assert sum(len(token.text) for token in one.tokens[:-1]) < 10 + number
