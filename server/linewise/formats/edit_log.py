@@ -41,7 +41,7 @@ SPECIAL_TOKENS = (END, FILE, INSTRUCTION, DIFF)
 INLINE_RUN_UP = (
     16  # lines given to the model before the cursor; a jump of the cursor costs this, never the file
 )
-LOG_RUN_UP = 1  # lines before the change in a hunk that the user made, as the model writes its own
+LOG_RUN_UP = 4  # lines at most before the change in any other hunk, to begin with one that is not blank
 
 # The tail of a line that may be part of a longer token: blanks, then marks, then letters.
 _PARTIAL_TOKEN = re.compile(r"[^\S\n]*(?:[^\w\s]|_)*[^\W\d_]*\Z")
@@ -77,14 +77,18 @@ def shown_hunk(before: Sequence[str], hunk: Hunk) -> Hunk:
     return Hunk(hunk.start, shown(hunk.removed), shown(hunk.added))
 
 
-def hunk_text(before: Sequence[str], hunk: Hunk, first_line: int = 0, run_up: int = LOG_RUN_UP) -> str:
+def hunk_text(before: Sequence[str], hunk: Hunk, first_line: int = 0) -> str:
     r"""Text of one shown hunk without the diff token, ending in "\n".
 
-    A hunk that already begins with unchanged lines keeps them as its run-up; another is given up to
-    `run_up` lines of `before`.
+    The run-up begins with the last line that is not blank, at most LOG_RUN_UP lines before the hunk: a blank
+    line stands at too many places to prove one. A hunk that already begins with such a line keeps it.
     """
     has_run_up = bool(hunk.removed and hunk.added and hunk.removed[0] == hunk.added[0])
-    extra = 0 if has_run_up else min(run_up, hunk.start)
+    extra = 0
+    if not has_run_up or not hunk.removed[0].strip():
+        nearest = range(1, min(LOG_RUN_UP, hunk.start) + 1)
+        telling = (back for back in nearest if before[hunk.start - back].strip())
+        extra = next(telling, 0 if has_run_up else len(nearest[:1]))
     context = [bare(line) for line in before[hunk.start - extra : hunk.start]]
     header = f"@{first_line + hunk.start - extra + 1},{extra + len(hunk.removed)}\n"
     return header + "".join(f"{line}\n" for line in (*context, *hunk.added))

@@ -242,6 +242,33 @@ def test_a_format_is_found_by_the_name_in_a_model_file():
         get_format("chatml")
 
 
+FILE = ["import math", "", "", "def f():", "    pass", "", "", "", "", "", "", "def g():", "    pass"]
+
+
+@pytest.mark.parametrize(
+    ("hunk", "text"),
+    [
+        (Hunk(3, (), ("X = 1", "")), "@1,3\nimport math\n\n\nX = 1\n\n"),
+        (Hunk(1, ("",), ("", "X = 1")), "@1,2\nimport math\n\nX = 1\n"),  # its own run-up is blank
+        (Hunk(4, ("    pass",), ("    return 1",)), "@4,2\ndef f():\n    return 1\n"),
+        (Hunk(11, (), ("X = 1",)), "@11,1\n\nX = 1\n"),  # what is not blank is too far
+        (Hunk(0, (), ("X = 1",)), "@1,0\nX = 1\n"),
+    ],
+)
+def test_a_run_up_begins_with_a_line_that_is_not_blank(hunk, text):
+    assert hunk_text(FILE, hunk) == text
+
+
+def test_a_function_after_blank_lines_finds_its_place_from_a_wrong_line_number():
+    document = "\n".join(FILE)
+    text = hunk_text(FILE, Hunk(6, (), ("def h():", "    pass", "", "")))
+    right, events = hunks_of(text, document)
+    assert text.startswith("@5,2\n")
+    wrong, events = hunks_of(text.replace("@5,", "@7,"), document)
+    assert not [event for event in events if isinstance(event, Malformed)]
+    assert after(document, wrong) == after(document, right)
+
+
 # Properties
 
 LINE = st.text(st.sampled_from("ab @,1\t𝄞"), max_size=6)
