@@ -53,7 +53,9 @@ def test_the_papers_models_have_its_sizes_batches_and_schedule(name, parameters)
         (("seed = 1", ""), "'seed' is missing"),
         (("seed = 1", "sede = 1"), "unknown sede"),
         (("layers = 2", "layer = 2"), "layer"),
-        (("name = ", "name "), "recipe "),
+        (("layers = 2", ""), "layers"),
+        (("[model]", "[modell]"), "modell"),
+        (("seed = 1", "seed = "), "line"),
     ],
 )
 def test_a_fault_in_a_recipe_is_named(tmp_path, change, said):
@@ -62,6 +64,11 @@ def test_a_fault_in_a_recipe_is_named(tmp_path, change, said):
     path.write_text(text.replace(*change, 1))
     with pytest.raises(LinewiseError, match=said):
         read_recipe(str(path))
+
+
+def test_an_unknown_recipe_lists_the_known_ones():
+    with pytest.raises(LinewiseError, match=", ".join(SHIPPED)):
+        read_recipe("huge")
 
 
 def test_options_after_two_dashes_reach_the_corpus(tmp_path):

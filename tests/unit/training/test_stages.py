@@ -22,7 +22,6 @@ from linewise_training.mix import held_out, without_licence_header
 from linewise_training.optimizer import MuonAdamW
 from linewise_training.packing import write_token_file
 from linewise_training.plan import StagePlan, read_plan, write_plan
-from linewise_training.recipe import read_recipe
 from linewise_training.run import Run
 from linewise_training.schedule import ModelShape, Schedule, learning_rate_factor
 from linewise_training.stage import StageCutError, last_checkpoint, new_model, train_stage
@@ -336,38 +335,6 @@ def test_half_done_work_is_kept_for_the_same_settings_and_dropped_for_others(tmp
         Run(tmp_path).stage("s", 2, cut)
     Run(tmp_path).stage("s", 3, lambda out: seen.append((out / "half").exists()))
     assert seen == [True, False]
-
-
-@pytest.mark.parametrize("name", ["embedded", "nano"])
-def test_the_shipped_recipes_are_readable(name):
-    recipe = read_recipe(name)
-    assert recipe.model.hidden_size % recipe.model.heads == 0
-    assert recipe.sft[0].writing > 0
-
-
-@pytest.mark.parametrize(
-    ("change", "fault"),
-    [
-        (("[model]", "[modell]"), "modell"),
-        (("layers = 2", ""), "layers"),
-        (("layers = 2", "layers = 2\nlayer = 3"), "layer"),
-        (("seed = 1", "seed = "), "line"),
-        (('name = "linewise-nano"', ""), "name"),
-    ],
-)
-def test_a_fault_in_a_recipe_is_named(tmp_path, change, fault):
-    from importlib.resources import files
-
-    text = (files("linewise_training") / "recipes" / "nano.toml").read_text()
-    path = tmp_path / "r.toml"
-    path.write_text(text.replace(*change))
-    with pytest.raises(LinewiseError, match=fault):
-        read_recipe(str(path))
-
-
-def test_an_unknown_recipe_lists_the_known_ones():
-    with pytest.raises(LinewiseError, match=r"embedded.*nano"):
-        read_recipe("huge")
 
 
 def test_about_one_text_in_a_hundred_is_held_out_and_always_the_same():
