@@ -68,8 +68,19 @@ HEADS = {
     + "using namespace std;\n",
     "typescript": "// @ts-nocheck\n",
 }
+# In place of a solution: what fails, and what ends the program as if all were well.
+WRONG = {
+    "cpp": ("    throw 1;\n}\n", "    std::exit(0);\n}\n"),
+    "go": ('    panic("wrong")\n}\n', '    os.Exit(0)\n    panic("wrong")\n}\n'),
+    "java": tuple(
+        f'        {first}throw new RuntimeException("wrong");\n    }}\n}}\n'
+        for first in ("", "System.exit(0); ")
+    ),
+    "javascript": ("  throw new Error('wrong')\n}\n", "  process.exit(0)\n}\n"),
+}
+WRONG["typescript"] = WRONG["javascript"]
 GO_IMPORTS = re.compile(r'^import\s*(?:\([^)]*\)|"[^"]*")', re.MULTILINE)
-GO_FORGOTTEN = {"math", "sort", "strings"}  # some solutions use them without an import
+GO_FORGOTTEN = {"math", "os", "sort", "strings"}  # some solutions use them without an import
 GO_NAMES = {"testing", "github.com/stretchr/testify/assert"}
 
 
@@ -84,15 +95,18 @@ def humaneval_job(row: dict[str, Any], body: str) -> Job:
     return Job(row["prompt"] + body, (f"{row['test']}\ncheck({row['entry_point']})",), timeout=20)
 
 
-def reference_jobs(folder: Path, limit: int | None) -> Iterator[tuple[str, Job]]:
-    """HumanEval-X's reference solutions with their tests: name and job."""
+def humaneval_x_jobs(folder: Path, limit: int | None) -> Iterator[tuple[str, str, Job]]:
+    """HumanEval-X's solutions with their tests: kind (reference, fails, exits), name and job."""
     for name, language in (
         ("cpp", "cpp"), ("go", "go"), ("java", "java"), ("js", "javascript"), ("js", "typescript"),
     ):  # fmt: skip
         for row in read_rows(folder / f"humaneval_{name}.jsonl.gz")[:limit]:
-            code = HEADS.get(language, "") + row["prompt"] + row["canonical_solution"]
-            job = Job(code, (row["test"],), language, 60)
-            yield f"{language}/{row['task_id']}", go_job(row, job) if name == "go" else job
+            fails, exits = WRONG[language]
+            bodies = {"reference": row["canonical_solution"], "fails": fails, "exits": exits}
+            for kind, body in bodies.items():
+                code = HEADS.get(language, "") + row["prompt"] + body
+                job = Job(code, (row["test"],), language, 60)
+                yield kind, f"{language}/{row['task_id']}", go_job(row, job) if name == "go" else job
 
 
 def go_job(row: dict[str, Any], job: Job) -> Job:
@@ -187,13 +201,13 @@ def main(
             if passes != {"reference": 164, "returns nothing": 0, "exits": 0}:
                 wrong.append(f"HumanEval: {passes}")
         if folder:
-            named = list(reference_jobs(folder, limit))
+            named = list(humaneval_x_jobs(folder, limit))
             statuses: dict[str, Counter[str]] = {}
             began = time.monotonic()
-            for (name, job), verdict in zip(named, runner.run(job for _, job in named), strict=True):
-                statuses.setdefault(job.language, Counter())[verdict.status.value] += 1
-                if verdict.status is not Status.PASS:
-                    wrong.append(f"{name}: {verdict.status.value}: {verdict.message}")
+            for (kind, name, job), verdict in zip(named, runner.run(job for *_, job in named), strict=True):
+                statuses.setdefault(f"{job.language}, {kind}", Counter())[verdict.status.value] += 1
+                if (verdict.status is Status.PASS) is not (kind == "reference"):
+                    wrong.append(f"{name}, {kind}: {verdict.status.value}: {verdict.message}")
             told["humaneval-x"] = {**statuses, "seconds": round(time.monotonic() - began, 1)}
     if problems and reference:
         rows = read_rows(problems) * samples
