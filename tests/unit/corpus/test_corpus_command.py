@@ -181,6 +181,32 @@ def test_a_run_that_is_stopped_keeps_what_it_has_and_the_rest_goes_beside(tree, 
     assert "stopped" not in json.loads((tmp_path / "two/manifest.json").read_text())
 
 
+def test_a_corpus_is_not_lost_when_it_is_named_as_its_own_other_part(tree, mit, tmp_path):
+    root, out = tree({"LICENSE": mit, "good.py": GOOD}), tmp_path / "out"
+    assert run("--out", out, "--folder", root).exit_code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    done = run("--out", out, "--folder", root, "--beside", out)
+    assert done.exit_code == 1
+    assert "name another" in done.output
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_corpus_is_kept_where_the_other_part_is_damaged(tree, mit, tmp_path):
+    root, out = tree({"LICENSE": mit, "good.py": GOOD}), tmp_path / "out"
+    assert run("--out", out, "--folder", root).exit_code == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/files.jsonl").write_text('{"text": "x"}\n')
+    assert run("--out", out, "--folder", root, "--beside", tmp_path / "other").exit_code == 1
+    assert len(read(out / "files.jsonl")) == 1
+
+
+def test_a_run_that_fails_leaves_no_manifest_of_an_earlier_one(tree, mit, tmp_path):
+    out = tmp_path / "out"
+    assert run("--out", out, "--folder", tree({"LICENSE": mit, "good.py": GOOD})).exit_code == 0
+    assert run("--out", out, "--package", "no-such-package-here").exit_code == 1
+    assert not (out / "manifest.json").exists()
+
+
 def test_no_archive_is_read_after_the_limit(tmp_path, tree, mit):
     import zipfile
 

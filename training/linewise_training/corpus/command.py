@@ -70,10 +70,14 @@ def chosen_origins(
         )
 
 
-def _parts(corpora: tuple[Path, ...]) -> tuple[set[str], set[bytes]]:
-    """The packages in other corpora, and the hashes of their files' texts."""
+def _parts(corpora: tuple[Path, ...], out: Path) -> tuple[set[str], set[bytes]]:
+    """The packages in other corpora than `out`, and the hashes of their files' texts."""
     packages, hashes = set(), set()
     for corpus in corpora:
+        if out.exists() and corpus.samefile(out):
+            raise LinewiseError(
+                f"--out and --beside both name {out}, which would be lost; name another --out"
+            )
         for number, row in enumerate(rows(corpus / "files.jsonl"), 1):
             try:
                 packages.add(package_of(row["origin"]))
@@ -225,7 +229,10 @@ def corpus_command(
             opened = [stack.enter_context(Repository(path)) for path in repositories]
             heads = list(zip(opened, origins.repositories(opened, licence), strict=True))
             named_folders = [origins.folder(path, licence) for path in folders]
+            taken, seen = _parts(others, out)
             out.mkdir(parents=True, exist_ok=True)
+            # A run that fails must not leave the word of an earlier one on data that are not its own.
+            (out / "manifest.json").unlink(missing_ok=True)
             files = stack.enter_context((out / "files.jsonl").open("w", encoding="utf-8"))
             pairs = stack.enter_context((out / "pairs.jsonl").open("w", encoding="utf-8"))
             histories = (
@@ -242,7 +249,6 @@ def corpus_command(
             ):
                 for pair in problem_pairs:
                     writer.add_pair(pair)
-            taken, seen = _parts(others)
             harvest = Harvest(tests=tests, seen=seen)
             named = chosen_origins(pythons, stdlib=stdlib, packages=packages, names=names, taken=taken)
             refused: list[str] = []
