@@ -141,6 +141,7 @@ class Registry:
             if taken is not None:
                 removal = "" if taken == EMBEDDED else f", or `linewise models remove {taken}` first"
                 raise ModelError(f"There is a model {taken!r} already: choose another --name{removal}.")
+            lay_there = (self.folder / f"{name}.gguf").exists()  # `source` itself, or it is refused
             path, sha256 = (
                 (source, file_sha256(source, progress)) if link else self._copy(source, name, progress)
             )
@@ -161,7 +162,7 @@ class Registry:
                     self.folder, replace(index, models=MappingProxyType({**index.models, name: entry}))
                 )
             except OSError:
-                if not link:
+                if not link and not lay_there:
                     path.unlink(missing_ok=True)
                 raise
         return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -114,6 +115,23 @@ class TestAdding:
             add(registry, other)
         again = add(registry, entry.path)
         assert (again.path, again.sha256) == (entry.path, entry.sha256) and again.path.exists()
+
+    def test_a_copy_that_lay_there_stays_where_the_list_cannot_be_written(
+        self, registry: Registry, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        entry = add(registry, tiny_gguf)
+        (registry.folder / INDEX_NAME).unlink()
+
+        def full(folder: Path, index: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("linewise.models.registry.write_index", full)
+        with pytest.raises(ModelError, match="no room"):
+            add(registry, entry.path)
+        assert file_sha256(entry.path) == entry.sha256
+        with pytest.raises(ModelError, match="no room"):
+            add(registry, tiny_gguf, "other")
+        assert not (registry.folder / "other.gguf").exists()
 
     @pytest.mark.parametrize("limit", [100_000, 10])
     def test_where_there_is_no_room_nothing_is_left(
