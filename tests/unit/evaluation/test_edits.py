@@ -262,6 +262,10 @@ def test_the_command_measures_model_and_baseline_and_goes_on_where_it_was_cut(tm
     assert (cut / "results.jsonl").read_text() == "".join(rows)
     assert (cut / "report.json").read_text() == (tmp_path / "whole" / "report.json").read_text()
     assert "<table>" in (cut / "report.html").read_text()
+    (cut / "results.jsonl").write_text("".join((*rows[:2], "damaged\n", *rows[3:])))
+    damaged = run(*options, "--out", cut)
+    assert "results.jsonl, line 3: not a JSON object" in str(damaged.exception)
+    assert len((cut / "results.jsonl").read_text().splitlines()) == len(rows)  # nothing was thrown away
     other = run(*options, "--seed", 9, "--out", cut)
     assert other.exit_code == 1
     assert "seed" in str(other.exception)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from linewise_training.evaluation.edits.suggest import PlainFormat, Suggestion, 
 from linewise_training.evaluation.edits.tasks import CursorTask, commit_tasks, editing_tasks, gap_tasks
 from linewise_training.evaluation.models import FIM, PLAIN, LoadedModel
 from linewise_training.evaluation.progress import Progress
+from linewise_training.sampling import JsonlFile
 
 BASELINE = "baseline"
 _CONTEXT = 6  # lines before a cursor that the report shows
@@ -129,17 +129,13 @@ def _evaluate(
     told = {"benchmark": "edits", **asdict(settings), "data": list(settings.data)}
     folder.open_folder(out, told, about, restart=restart)
     verifier = None if settings.verifier == "none" else verifier_for("x.py", settings.verifier)
-    rows = _finished(out / folder.RESULTS)
-    done = {str(row["task"]) for row in rows}
     total = len(tasks.cursors) + len(tasks.instructions)
-    with (
-        Progress(f"edits: {about['name']}", total) as progress,
-        (out / folder.RESULTS).open("a", encoding="utf-8") as file,
-    ):
+    with JsonlFile(out / folder.RESULTS) as file, Progress(f"edits: {about['name']}", total) as progress:
+        rows = list(file.rows)
+        done = {str(row.get("task")) for row in rows}
         progress.advance(len(done))
         for row in _rows(answer, writer, tasks, verifier, done):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
+            file.append(row)
             rows.append(row)
             progress.advance(1)
     report = {"benchmark": "edits", "settings": told, "model": dict(about), **figures(rows)}
@@ -191,18 +187,3 @@ def _rows(
             "dropped": dropped,
             "wanted": list(one.missing),
         }
-
-
-def _finished(path: Path) -> list[dict[str, Any]]:
-    """The whole rows of a run that was cut; what it left of another is taken off the file."""
-    if not path.exists():
-        return []
-    rows, kept = [], []
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-        kept.append(line)
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    return rows
