@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -131,6 +132,18 @@ def test_no_file_is_written_over_itself_and_a_benchmark_must_be_one(tmp_path, pr
     empty.write_text("")
     with pytest.raises(LinewiseError, match="no problem"):
         Filter([empty])
+
+
+@pytest.mark.parametrize("place", [".", "..", "../sft/model"])
+def test_a_model_is_known_by_its_run_also_from_within(tmp_path, problems, monkeypatch, place):
+    model = tmp_path / "run" / "sft" / "model"
+    model.mkdir(parents=True)
+    corpus = tmp_path / "run" / "corpus"
+    corpus.mkdir()
+    (corpus / "manifest.json").write_text("{}")
+    (corpus / "pairs.jsonl").write_text(json.dumps(DIRTY[1][1]) + "\n")
+    monkeypatch.chdir(model if place == "." else model.parent)
+    assert shared_items(Path(place), problems).tasks == ("Bench/7",)
 
 
 def test_a_manifest_that_says_the_file_was_kept_out_is_believed_and_else_the_corpus_is_read(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -158,6 +159,7 @@ def shared_items(place: Path, benchmark: Path, threshold: float = THRESHOLD) -> 
     LinewiseError for files that cannot be read.
     """
     digest = file_digest(benchmark)
+    place = Path(os.path.abspath(place))  # noqa: PTH100 -- "." has no name and no parent, ".." another one
     corpus = _corpus_of(place)
     manifests = [place.with_suffix(".data.json"), *([corpus / MANIFEST] if corpus else [])]
     for manifest in manifests:
