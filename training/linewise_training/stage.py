@@ -94,7 +94,22 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def __init__(self, *args: Any, schedule: Schedule, throughput: Throughput, **kwargs: Any) -> None:
         self.schedule = schedule
         self.throughput = throughput
+        self._began = 0.0
+        self._seconds_before: float | None = None
         super().__init__(*args, **kwargs)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, those before a stage was cut included, up to its last logged step."""
+        if self._seconds_before is None:
+            told = (row["seconds"] for row in reversed(self.state.log_history) if "seconds" in row)
+            self._seconds_before = float(next(told, 0.0))
+        return self._seconds_before + time.monotonic() - self._began
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, and count the seconds."""
+        self._began = time.monotonic()
+        return super().train(*args, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The schedule's optimizer over the model's parameters."""
@@ -111,17 +126,19 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return self.lr_scheduler
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log, with tokens a second and the share of peak FLOP/s beside the loss."""
+        """Log, with the seconds so far, tokens a second and the share of peak FLOP/s beside the loss."""
         speed = self.throughput.read(self.state.global_step)
-        super().log({**logs, **speed} if "loss" in logs else logs, *args, **kwargs)
+        told = {**logs, **speed, "seconds": self.seconds} if "loss" in logs else logs
+        super().log(told, *args, **kwargs)
 
 
 def train_stage(out: Path, seconds: float | None = None) -> dict[str, float]:
     """Train as the plan in the folder `out` says, on the token files beside it, and save it in `out`/model.
 
     A stage that was cut goes on from its last checkpoint; one that is done only tells its figures. Returns
-    the last training loss, the validation loss (nats per learned token) where there is a validation set,
-    tokens read and seconds. Raises StageCutError when `seconds` were over before the last step.
+    the training loss of the last steps, the validation loss (both nats per learned token) where there is a
+    validation set, tokens read, and seconds of training, of all parts of a stage that was cut. Raises
+    StageCutError when `seconds` were over before the last step.
     """
     result_file = out / "result.json"
     if result_file.is_file():
@@ -182,15 +199,18 @@ def train_stage(out: Path, seconds: float | None = None) -> dict[str, float]:
     trainer.remove_callback(PrinterCallback)
     model.config.use_cache = False  # with a cache, transformers would let examples of a block see one another
     out.mkdir(parents=True, exist_ok=True)
-    trained = trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    trainer.train(resume_from_checkpoint=last_checkpoint(out))
     if limit.reached:
         raise StageCutError(
             f"{out.name}: the time was up after step {trainer.state.global_step} of {schedule.steps}; "
             "the same command goes on there"
         )
     figures = {
-        "train_loss": float(trained.training_loss),
-        "seconds": float(trained.metrics["train_runtime"]),
+        # Not the Trainer's mean, which is of all steps, or of those since a stage that was cut went on.
+        "train_loss": float(
+            next(row["loss"] for row in reversed(trainer.state.log_history) if "loss" in row)
+        ),
+        "seconds": trainer.seconds,
         "tokens": float(schedule.steps * tokens_per_step),
         "parameters": float(model.num_parameters()),
     }
@@ -201,7 +221,9 @@ def train_stage(out: Path, seconds: float | None = None) -> dict[str, float]:
     for file in sorted((out / plan.tokenizer).glob("tokenizer*.json")):
         (out / "model" / file.name).write_bytes(file.read_bytes())
     result = json.dumps({**asdict(plan), "figures": figures}, indent=2)
-    result_file.write_text(result + "\n", encoding="utf-8")
+    unfinished = result_file.with_suffix(".tmp")  # a result that is half there would not be read as done
+    unfinished.write_text(result + "\n", encoding="utf-8")
+    unfinished.replace(result_file)
     return figures
 
 

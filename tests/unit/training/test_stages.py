@@ -63,6 +63,10 @@ def prepare(tokenizer, tmp_path):
     return make
 
 
+def losses(folder):
+    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+
 def weights(folder):
     return (folder / "model" / "model.safetensors").read_bytes()
 
@@ -251,8 +255,11 @@ def test_a_stage_that_ran_out_of_time_goes_on_to_the_same_model(prepare):
     train_stage(whole)
     with pytest.raises(StageCutError, match="after step 1 of 6"):
         train_stage(cut, seconds=0)
-    train_stage(cut)
+    (first,) = [row["seconds"] for row in losses(cut) if "loss" in row]
+    figures = train_stage(cut)
     assert weights(whole) == weights(cut)
+    assert figures["seconds"] > losses(cut)[-2]["seconds"] > first
+    assert figures["train_loss"] == losses(cut)[-2]["loss"] == losses(whole)[-2]["loss"]
 
 
 def test_a_prepared_run_is_trained_on_a_machine_that_has_only_what_training_needs(prepare, tmp_path):
