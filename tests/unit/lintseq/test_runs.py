@@ -209,3 +209,34 @@ def test_ctrl_c_stops_a_run_that_can_be_gone_on_with(tmp_path):
     assert said == "stopped; give the same command again to go on\n"
     assert run(source, out, "--method", "randseq").exit_code == 0
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("at", ["_sink", "_skips"])
+def test_an_interrupt_while_an_index_is_written_repeats_and_loses_nothing(tmp_path, at):
+    """The journal never counts bytes of an index that it does not count."""
+    out = tmp_path / "out.jsonl"
+
+    class Interrupted:
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, data):
+            self.file.write(data)
+            raise KeyboardInterrupt
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    def write(output, index):
+        output.add(index, [{"source": index}]) if at == "_sink" else output.skip(index, "empty: it is")
+
+    with pytest.raises(KeyboardInterrupt), Output(out, {}) as output:
+        write(output, 0)
+        setattr(output, at, Interrupted(getattr(output, at)))
+        write(output, 1)
+    with Output(out, {}) as output:
+        assert (output.next, output.counts.sequences + output.counts.skipped.total()) == (1, 1)
+        write(output, 1)
+        output.finish(lambda: None)
+    lines = (out if at == "_sink" else tmp_path / "out.jsonl.skipped.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("source", json.loads(line).get("line", 0) - 1) for line in lines] == [0, 1]

@@ -73,6 +73,7 @@ class Output:
             self._go_on(state or {**asdict(Counts()), "next": 0, "output_bytes": 0, "skipped_bytes": 0})
             self._began = time.monotonic() - self.counts.seconds
             self._saved = time.monotonic()
+            self._complete = self._standing()
             self._save()
             self._files = opened.pop_all()
 
@@ -118,6 +119,8 @@ class Output:
 
     def _done(self, index: int) -> None:
         self.next = index + 1
+        # In one step: an interrupt between two lines of this class must not make a journal of half an index.
+        self._complete = self._standing()
         if time.monotonic() - self._saved > _EVERY:
             self._save()
 
@@ -129,22 +132,24 @@ class Output:
             os.fsync(file.fileno())
         self._saved = time.monotonic()
         self.counts.seconds = self._saved - self._began
-        state = {
-            "settings": self._settings,
-            "next": self.next,
-            "output_bytes": self._sink.tell(),
-            "skipped_bytes": self._skips.tell(),
-            "programs": self.counts.programs,
-            "sequences": self.counts.sequences,
-            "skipped": dict(self.counts.skipped),
-            "seconds": self.counts.seconds,
-        }
+        state = {"settings": self._settings, **self._complete, "seconds": self.counts.seconds}
         fresh = self._journal.with_name(self._journal.name + ".tmp")
         with fresh.open("wb") as journal:
             journal.write(json.dumps(state, indent=2).encode())
             journal.flush()
             os.fsync(journal.fileno())
         fresh.replace(self._journal)
+
+    def _standing(self) -> dict[str, Any]:
+        """What the journal says of the output as it stands."""
+        return {
+            "next": self.next,
+            "output_bytes": self._sink.tell(),
+            "skipped_bytes": self._skips.tell(),
+            "programs": self.counts.programs,
+            "sequences": self.counts.sequences,
+            "skipped": dict(self.counts.skipped),
+        }
 
     def _read_journal(self) -> dict[str, Any] | None:
         try:
