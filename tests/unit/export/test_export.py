@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from gguf import GGUFReader
 from safetensors.numpy import load_file, save_file
 
-from linewise.engines import Request, Sampling, Segment, load_engine
+from linewise.engines import Request, Sampling, Segment, llama_library, load_engine
 from linewise.errors import ModelError
 from linewise_training.export import QUANTIZATIONS, export
 from linewise_training.export.command import export_command
@@ -86,6 +86,15 @@ def test_the_file_says_what_the_checkpoint_says(tiny_gguf: Path) -> None:
     assert value["tokenizer.ggml.token_type"][:5] == [3, 3, 3, 3, 1]
     assert value["llama.context_length"] == 512
     assert value["llama.attention.head_count_kv"] == 2
+
+
+def test_generation_ends_with_every_token_that_the_checkpoint_names(checkpoint: Path, tmp_path: Path) -> None:
+    change_json(checkpoint / "config.json", lambda config: config.update(eos_token_id=[0, 5, 6]))
+    export(checkpoint, tmp_path / "out.gguf", quantization="f32", metadata={})
+    model = llama_library.load_model(tmp_path / "out.gguf", tokenizer_only=True)
+    ends = llama_library.read_vocabulary(model).ends
+    llama_library.api.llama_model_free(model)
+    assert {0, 5, 6} <= ends and 7 not in ends
 
 
 def test_half_precision_checkpoints_are_read_exactly(checkpoint: Path, tmp_path: Path) -> None:
@@ -173,6 +182,7 @@ class TestRefusals:
             ({"intermediate_size": 500}, "shape"),
             ({"eos_token_id": None}, "eos_token_id"),
             ({"eos_token_id": 100_000}, "token 100000"),
+            ({"eos_token_id": [0, 5, 6, 7]}, "names 4 tokens"),
             ({"vocab_size": 100}, "100 embeddings"),
         ],
     )

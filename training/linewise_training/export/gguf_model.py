@@ -193,9 +193,14 @@ def _add_tokenizer(writer: GGUFWriter, checkpoint: Checkpoint, tokenizer: Tokeni
         raise ModelError(
             f"{checkpoint.folder}/config.json names no eos_token_id, so generation would never end."
         )
-    writer.add_eos_token_id(_token_id(checkpoint, tokenizer, ends[0]))
-    for extra in ends[1:2]:
-        writer.add_eot_token_id(_token_id(checkpoint, tokenizer, extra))
+    adders = (writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id)
+    if len(ends) > len(adders):
+        raise ModelError(
+            f"{checkpoint.folder}/config.json names {len(ends)} tokens as eos_token_id, and a GGUF file has "
+            f"room for {len(adders)}: name those that the model was trained to end with."
+        )
+    for add, end in zip(adders, ends, strict=False):
+        add(_token_id(checkpoint, tokenizer, end))
     if config.get("pad_token_id") is not None:
         writer.add_pad_token_id(_token_id(checkpoint, tokenizer, config["pad_token_id"]))
     if config.get("bos_token_id") is not None:
