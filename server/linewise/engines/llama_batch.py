@@ -51,8 +51,9 @@ class LlamaBatch:
         Raises EngineError for options that cannot be had, or where memory is short.
         """
         self._streams = -(-lanes // _ROWS) * _ROWS
-        if lanes < 1 or self._streams + 1 > api.llama_max_parallel_sequences():
-            raise EngineError(f"{lanes} generations at once cannot be had: choose between 1 and 128.")
+        most = (api.llama_max_parallel_sequences() - 1) // _ROWS * _ROWS
+        if not 1 <= lanes <= most:
+            raise EngineError(f"{lanes} generations at once cannot be had: choose between 1 and {most}.")
         self._choices = choices
         self._plan = plan
         self._lanes = lanes
