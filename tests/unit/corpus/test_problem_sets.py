@@ -26,6 +26,19 @@ def test_only_the_training_problems_of_mbpp_become_pairs(jsonl):
     assert pairs[0].instruction == "Write a function to add one."
 
 
+@pytest.mark.parametrize(
+    ("read", "row", "said"),
+    [
+        (mbpp_pairs, problem(11), "none of MBPP's problems 601 to 974"),
+        (mbpp_pairs, {**problem(601), "description": None}, "no text under 'description'"),
+        (leetcode_pairs, problem(601), "no text under 'completion'"),
+    ],
+)
+def test_a_file_of_another_problem_set_is_refused(jsonl, read, row, said):
+    with pytest.raises(LinewiseError, match=said):
+        list(read(jsonl("other.jsonl", [row])))
+
+
 def test_only_the_evaluation_problems_of_mbpp_are_kept_out(jsonl):
     path = jsonl("mbpp.jsonl", [problem(n) for n in (10, 11, 510, 511, 601)])
     assert [item.split("(")[0].split()[-1] for _, item in benchmark_problems(path)] == ["f11", "f510"]

@@ -54,33 +54,57 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def mbpp_pairs(path: Path) -> Iterator[Pair | None]:
-    """Pairs of MBPP's training problems (ids 601 to 974); None for one whose program cannot be used."""
+    """Pairs of MBPP's training problems (ids 601 to 974); None for one whose program cannot be used.
+
+    Raises LinewiseError for a file that has none of them.
+    """
+    found = False
     for row in rows(path):
         if _mbpp_number(row) not in MBPP_TRAINING:
             continue
-        solution = row["canonical_solution"] or ""
-        source = f"{row['prompt']}{solution}".strip("\n")
-        program = tidy(source, {})
-        instruction = " ".join(row["description"].split())
+        found = True
+        prompt, description = _texts(path, row, "prompt", "description")
+        program = tidy(f"{prompt}{row.get('canonical_solution') or ''}".strip("\n"), {})
+        instruction = " ".join(description.split())
         yield Pair(instruction, program, row["task_id"], "mbpp", "CC-BY-4.0") if program else None
+    if not found:
+        raise LinewiseError(
+            f"{str(path)!r} has none of MBPP's problems 601 to 974; give amazon-science/mxeval's "
+            "mbpp_release_v1.jsonl"
+        )
 
 
 def leetcode_pairs(path: Path) -> Iterator[Pair | None]:
-    """Pairs of LeetCode problems with the imports each solution needs; None for one that cannot be used."""
+    """Pairs of LeetCode problems with the imports each solution needs; None for one that cannot be used.
+
+    Raises LinewiseError for a file of another form.
+    """
     for row in rows(path):
-        completion = row["completion"].strip("\n")
+        completion, prompt, query, task = _texts(path, row, "completion", "prompt", "query", "task_id")
+        completion = completion.strip("\n")
         completion = as_function(completion) or completion
         names = free_names(completion)
         if names is None:
             yield None
             continue
-        classes = _helper_classes(row["prompt"], names)
-        program = tidy("\n\n\n".join([*classes, completion]), _prompt_imports(row["prompt"]))
-        instruction = _query_head(row["query"])
+        classes = _helper_classes(prompt, names)
+        program = tidy("\n\n\n".join([*classes, completion]), _prompt_imports(prompt))
+        instruction = _query_head(query)
         if program is None or not instruction:
             yield None
         else:
-            yield Pair(instruction, program, row["task_id"], "leetcode", "MIT")
+            yield Pair(instruction, program, task, "leetcode", "MIT")
+
+
+def _texts(path: Path, row: dict[str, Any], *keys: str) -> list[str]:
+    """The texts under `keys`. Raises LinewiseError where one of them is none."""
+    for key in keys:
+        if not isinstance(row.get(key), str):
+            raise LinewiseError(
+                f"{str(path)!r}: the problem {row.get('task_id', '')!r} has no text under {key!r}; "
+                "give the file as its authors publish it"
+            )
+    return [row[key] for key in keys]
 
 
 def benchmark_problems(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
