@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from linewise.engines import load_engine
 from linewise.engines.protocol import Engine, Segment
 from linewise.errors import EngineError, ModelError
 from linewise.models import default_model_path, named_model_path
+from linewise_training.evaluation.folder import digest
 
 PLAIN = "plain"
 FIM = "fim"
@@ -44,6 +46,18 @@ class LoadedModel:
     path: Path
     engine: Engine
     form: str
+
+    def about(self) -> dict[str, Any]:
+        """What reports say of it, and by what another model is told from it: JSON values, sizes in bytes."""
+        info = self.engine.info
+        return {
+            "path": str(self.path),
+            "name": info.name,
+            "form": self.form,
+            "parameters": info.parameters,
+            "size_bytes": info.size_bytes,
+            "sha256": digest(self.path),
+        }
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def evaluate(
     run, EngineError where the model fails.
     """
     told = {**asdict(settings), "shapes": list(settings.shapes), "ks": list(settings.ks)}
-    about = _about(model)
+    about = model.about()
     begin = _begin(model)
     asked = {
         (problem.task, shape): ask(problem, shape, model.form, model.engine.info, begin)
@@ -114,18 +114,6 @@ def evaluate(
     folder.write_json(out / folder.REPORT, report)
     (out / folder.PAGE).write_text(page(report, rows, samples), encoding="utf-8")
     return report
-
-
-def _about(model: LoadedModel) -> dict[str, Any]:
-    info = model.engine.info
-    return {
-        "path": str(model.path),
-        "name": info.name,
-        "form": model.form,
-        "parameters": info.parameters,
-        "size_bytes": info.size_bytes,
-        "sha256": folder.digest(model.path),
-    }
 
 
 def _begin(model: LoadedModel) -> tuple[Segment, ...]:

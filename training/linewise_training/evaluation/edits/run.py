@@ -71,22 +71,13 @@ def evaluate_model(
     """
     engine = model.engine
     form = format_for(model)
-    info = engine.info
-    about = {
-        "path": str(model.path),
-        "name": info.name,
-        "form": model.form,
-        "parameters": info.parameters,
-        "size_bytes": info.size_bytes,
-        "sha256": folder.digest(model.path),
-    }
 
     def answer(task: CursorTask) -> Suggestion:
         document = open_document(task)
         return suggest(document, task.cursor, engine, form)
 
     writer = None if model.form in (FIM, PLAIN) else (engine, form)
-    return _evaluate(answer, writer, tasks, settings, about, out, restart=restart)
+    return _evaluate(answer, writer, tasks, settings, model.about(), out, restart=restart)
 
 
 def evaluate_baseline(
