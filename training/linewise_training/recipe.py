@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from linewise.errors import LinewiseError
+from linewise_training.export.licence import licence_id
 from linewise_training.mix import Mix
 from linewise_training.schedule import ModelShape, Schedule
 
@@ -18,7 +19,16 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_TABLES = ("corpus", "lintseq", "tokenizer", "model", "pretrain", "sft", "export")
+_TABLES: Mapping[str, tuple[str, ...]] = {
+    "corpus": ("options",),
+    "lintseq": ("options",),
+    "tokenizer": ("vocabulary", "characters"),
+    "model": tuple(field.name for field in fields(ModelShape)),
+    "pretrain": ("mix", "schedule"),
+    "sft": ("mix", "schedule"),
+    "export": ("quantization", "license"),
+}
+"""The tables of a recipe and what each has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class Recipe:
     pretrain: tuple[Mix, Schedule]
     sft: tuple[Mix, Schedule]
     quantization: str
+    licence: str | None
+    """What the model file says of its own licence (SPDX), None where the recipe does not say."""
 
 
 def read_recipe(name_or_path: str) -> Recipe:
@@ -59,6 +71,13 @@ def read_recipe(name_or_path: str) -> Recipe:
             raise LinewiseError(
                 f"recipe {name_or_path}: unknown {', '.join(sorted(unknown))}; it has {', '.join(_TABLES)}"
             )
+        for name, keys in _TABLES.items():
+            unknown = set(table[name]) - set(keys)
+            if unknown:
+                raise LinewiseError(
+                    f"recipe {name_or_path}: unknown {', '.join(sorted(unknown))} in [{name}]; "
+                    f"it has {', '.join(keys)}"
+                )
         return Recipe(
             name=table["name"],
             seed=table["seed"],
@@ -70,6 +89,7 @@ def read_recipe(name_or_path: str) -> Recipe:
             pretrain=_stage(table["pretrain"]),
             sft=_stage(table["sft"]),
             quantization=table["export"]["quantization"],
+            licence=licence_id(licence) if (licence := table["export"].get("license")) is not None else None,
         )
     except KeyError as error:
         raise LinewiseError(f"recipe {name_or_path}: {error} is missing") from error

@@ -124,7 +124,7 @@ def run_recipe(
         return directory
     exported = run.stage(
         "export",
-        recipe.quantization,
+        (recipe.quantization, recipe.licence),
         lambda out: steps.make_gguf(tuned / "model", out / f"{recipe.name}.gguf", recipe),
     )
     click.echo(f"report: {write_run_report(directory)}")

@@ -14,7 +14,7 @@ import click
 
 from linewise.formats import FimFormat, fim
 from linewise_training.corpus import corpus_command
-from linewise_training.export import export
+from linewise_training.export import LICENCE_KEY, export
 from linewise_training.lintseq import lintseq_command
 from linewise_training.mix import Mix, examples, held_out
 from linewise_training.packing import write_token_file
@@ -106,15 +106,17 @@ def _from(folder: Path, other: Path) -> str:
 
 
 def make_gguf(model: Path, out: Path, recipe: Recipe) -> Mapping[str, Any]:
-    """Export with the metadata the server reads, and the recipe's name and seed."""
+    """Export with the metadata the server reads, the recipe's name and seed, and the licence it gives."""
     metadata = {
         "linewise.format": recipe.sft[0].format,
         "linewise.recipe": recipe.name,
         "linewise.seed": str(recipe.seed),
         "linewise.sft.schedule": json.dumps(asdict(recipe.sft[1])),
     }
+    if recipe.licence is not None:
+        metadata[LICENCE_KEY] = recipe.licence
     export(model, out, quantization=recipe.quantization, metadata=metadata)
-    return {"bytes": out.stat().st_size}
+    return {"bytes": out.stat().st_size, "licence": recipe.licence or "not named"}
 
 
 def _with_fim_tokens(tokenizer: Path, out: Path, context: int) -> Path:

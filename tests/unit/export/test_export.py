@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from linewise.engines import Request, Sampling, Segment, llama_library, load_engine
 from linewise.errors import ModelError
+from linewise.models.description import describe
 from linewise_training.export import QUANTIZATIONS, export
 from linewise_training.export.command import export_command
 from linewise_training.export.gguf_model import NEED_IMPORTANCE
@@ -248,6 +249,51 @@ class TestCommand:
         assert (engine.info.name, engine.info.format) == ("Tiny", "edit-log/1")
         assert engine.info.metadata["linewise.steps"] == "12"
         engine.close()
+
+    @pytest.mark.parametrize(
+        ("card", "options", "named"),
+        [
+            (None, [], None),
+            ("# A model without front matter", [], None),
+            ("---\nlicense: mit\n---\n# A model", [], "mit"),
+            ("---\nlicense: mit\n---\n# A model", ["--license", "Apache-2.0"], "Apache-2.0"),
+            ("---\nlicense: other\nlicense_name: deepseek\n---\n", [], "deepseek"),
+            ("---\nlicense: other\n---\n", [], "other"),
+            ("---\nlicense: [mit, apache-2.0]\n---\n", [], "mit AND apache-2.0"),
+            ("---\nlicense: [\n---\n", ["--licence", "MIT"], "MIT"),
+        ],
+    )
+    def test_the_file_names_the_licence_that_is_given_or_that_the_model_card_names(
+        self, checkpoint: Path, tmp_path: Path, card: str | None, options: list[str], named: str | None
+    ) -> None:
+        if card is not None:
+            (checkpoint / "README.md").write_text(card)
+        out = tmp_path / "model.gguf"
+        result = CliRunner().invoke(
+            export_command, ["--model", str(checkpoint), "--out", str(out), "--quantize", "f32", *options]
+        )
+        assert result.exit_code == 0, result.output
+        assert f"licence {named or 'not named'}" in result.output
+        assert describe(out).licence == named
+
+    @pytest.mark.parametrize(
+        ("card", "options", "said"),
+        [
+            ("---\nlicense: [\n---\n", [], "--license"),
+            ("---\nlicense: {a: 1}\n---\n", [], "SPDX"),
+            ("", ["--license", " "], "SPDX"),
+            ("", ["--license", "Permission is hereby\ngranted"], "SPDX"),
+        ],
+    )
+    def test_what_names_no_licence_is_refused(
+        self, checkpoint: Path, tmp_path: Path, card: str, options: list[str], said: str
+    ) -> None:
+        (checkpoint / "README.md").write_text(card)
+        out = tmp_path / "model.gguf"
+        result = CliRunner().invoke(export_command, ["--model", str(checkpoint), "--out", str(out), *options])
+        assert result.exit_code != 0
+        assert said in result.output
+        assert not out.exists()
 
     def test_an_error_is_one_line_and_a_failing_exit_status(self, tmp_path: Path) -> None:
         out = tmp_path / "model.gguf"

@@ -9,10 +9,12 @@ import torch
 from click.testing import CliRunner
 
 from linewise.errors import LinewiseError
+from linewise.models.description import describe
 from linewise_training.cli import train
 from linewise_training.recipe import read_recipe
 from linewise_training.schedule import learning_rate_factor
 from linewise_training.stage import new_model
+from linewise_training.steps import make_gguf
 
 SHIPPED = sorted(
     path.name.removesuffix(".toml") for path in (files("linewise_training") / "recipes").iterdir()
@@ -55,6 +57,9 @@ def test_the_papers_models_have_its_sizes_batches_and_schedule(name, parameters)
         (("layers = 2", "layer = 2"), "layer"),
         (("layers = 2", ""), "layers"),
         (("[model]", "[modell]"), "modell"),
+        (("[export]", '[export]\nlicence = "MIT"'), r"unknown licence in \[export\]; it has .*license"),
+        (("[export]", '[export]\nlicense = ""'), "SPDX"),
+        (("[export]", "[export]\nlicense = 2"), "SPDX"),
         (("seed = 1", "seed = "), "line"),
     ],
 )
@@ -64,6 +69,13 @@ def test_a_fault_in_a_recipe_is_named(tmp_path, change, said):
     path.write_text(text.replace(*change, 1))
     with pytest.raises(LinewiseError, match=said):
         read_recipe(str(path))
+
+
+@pytest.mark.parametrize(("name", "licence"), [("embedded", "Apache-2.0"), ("nano", None)])
+def test_a_model_names_the_licence_that_its_recipe_gives(tiny_checkpoint, tmp_path, name, licence):
+    out = tmp_path / "model.gguf"
+    make_gguf(tiny_checkpoint, out, read_recipe(name))
+    assert describe(out).licence == licence
 
 
 def test_an_unknown_recipe_lists_the_known_ones():

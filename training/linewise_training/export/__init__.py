@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from linewise_training.export.gguf_model import QUANTIZATIONS, Exported, export
+from linewise_training.export.licence import LICENCE_KEY
 
-__all__ = ["QUANTIZATIONS", "Exported", "export"]
+__all__ = ["LICENCE_KEY", "QUANTIZATIONS", "Exported", "export"]

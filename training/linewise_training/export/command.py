@@ -8,6 +8,7 @@ import click
 
 from linewise.errors import LinewiseError
 from linewise_training.export.gguf_model import QUANTIZATIONS, export
+from linewise_training.export.licence import LICENCE_KEY, licence_option, stated_licence
 
 
 @click.command("export")
@@ -38,6 +39,7 @@ from linewise_training.export.gguf_model import QUANTIZATIONS, export
     help="Format that the model was trained on, such as edit-log/1.",
 )
 @click.option("--name", metavar="NAME", help="Name of the model (default: the file's).")
+@licence_option
 @click.option(
     "--note", "notes", metavar="KEY=VALUE", multiple=True, help="Further metadata, kept as linewise.KEY."
 )
@@ -48,6 +50,7 @@ def export_command(
     quantization: str,
     format_name: str | None,
     name: str | None,
+    licence: str | None,
     notes: tuple[str, ...],
 ) -> None:
     """Write a trained model as one GGUF file that Linewise serves."""
@@ -62,11 +65,13 @@ def export_command(
     if name:
         metadata["general.name"] = name
     try:
+        if licence := licence or stated_licence(model):
+            metadata[LICENCE_KEY] = licence
         written = export(model, out, quantization=quantization, metadata=metadata)
     except (LinewiseError, OSError) as error:
         raise click.ClickException(str(error)) from error
     types = ", ".join(f"{count} {kind}" for kind, count in sorted(written.tensor_types.items()))
     click.echo(
         f"{written.path}: {written.size_bytes:,} bytes ({written.size_bytes / 2**20:.1f} MiB), "
-        f"{written.parameters:,} parameters; tensors: {types}"
+        f"{written.parameters:,} parameters; tensors: {types}; licence {licence or 'not named'}"
     )

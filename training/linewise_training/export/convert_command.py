@@ -8,6 +8,7 @@ import click
 
 from linewise.formats import FimFormat, get_format
 from linewise_training.export.gguf_model import QUANTIZATIONS, export
+from linewise_training.export.licence import LICENCE_KEY, licence_option, stated_licence
 from linewise_training.export.source import checkpoint_folder, folder_sha256
 
 GGUF, CTRANSLATE2 = "gguf", "ctranslate2"
@@ -37,7 +38,7 @@ GGUF, CTRANSLATE2 = "gguf", "ctranslate2"
     "--format", "form", metavar="NAME", help="Format that it was trained on: edit-log/1, lintseq or fim."
 )
 @click.option("--name", metavar="NAME", help="Name of the model (default: the folder's).")
-@click.option("--licence", metavar="SPDX", help="Licence to note in the GGUF file, such as apache-2.0.")
+@licence_option
 @click.option(
     "--imatrix",
     "calibration",
@@ -66,7 +67,7 @@ def convert_command(
     transformers' logits. What cannot be converted exactly is refused, and nothing is left.
     """
     if target == CTRANSLATE2 and (calibration or form or licence):
-        raise click.UsageError("--imatrix, --format and --licence are for --to gguf")
+        raise click.UsageError("--imatrix, --format and --license are for --to gguf")
     if form not in (None, FimFormat.name):
         get_format(form)  # a misspelt name would make a file that no editor can use
     known = list(QUANTIZATIONS)
@@ -83,8 +84,8 @@ def convert_command(
     metadata = {"general.name": title, "linewise.source_sha256": checksum}
     if form:
         metadata["linewise.format"] = form
-    if licence:
-        metadata["general.license"] = licence
+    if licence := licence or stated_licence(folder):
+        metadata[LICENCE_KEY] = licence
     written = export(
         folder,
         out or Path(f"{title}-{quantization}.gguf"),
@@ -96,7 +97,7 @@ def convert_command(
     types = ", ".join(f"{count} {kind}" for kind, count in sorted(written.tensor_types.items()))
     click.echo(
         f"{written.path}: {written.size_bytes:,} bytes, {written.parameters:,} parameters; tensors: {types}; "
-        f"checkpoint {checksum}"
+        f"licence {licence or 'not named'}; checkpoint {checksum}"
     )
 
 
