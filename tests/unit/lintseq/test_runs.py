@@ -17,7 +17,7 @@ GOOD, BROKEN = "a = 1\nprint(a)\n", "def f(:"
 LOCK = """
 import sys, time
 from pathlib import Path
-from linewise_training.lintseq.lock import open_alone
+from linewise_training.lock import open_alone
 
 held = open_alone(Path(sys.argv[1]))
 print("held", flush=True)

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from linewise.errors import LinewiseError
 from linewise_training.execution.job import DEFAULT_TIMEOUT, Job, Verdict
 from linewise_training.execution.runner import Runner
-from linewise_training.lintseq.lock import open_alone
+from linewise_training.lock import open_alone
 
 BAD_LINE = "bad_line"
 _FIELDS = ("code", "tests", "language", "timeout")

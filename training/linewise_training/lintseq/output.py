@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Any
 
 from linewise.errors import LinewiseError
-from linewise_training.lintseq.lock import open_alone
 from linewise_training.lintseq.records import is_parquet
+from linewise_training.lock import open_alone
 
 # How often what was done is made sure of, in seconds: the most work that a killed run does again.
 _EVERY = 2.0

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from linewise.errors import LinewiseError
-from linewise_training.lintseq.lock import open_alone
+from linewise_training.lock import open_alone
 
 _EVERY = 1.0  # seconds between two waits for the disk: the most that a power cut loses
 
