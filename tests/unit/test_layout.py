@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "server" / "linewise"
+TRAINING = ROOT / "training" / "linewise_training"
 
 ALLOWED = {
     "edits": {"errors"},
@@ -50,6 +53,32 @@ def test_the_server_never_imports_training():
     for path in SERVER.rglob("*.py"):
         names = {name.split(".")[0] for name in imported(path)}
         assert not names & {"linewise_training", "torch", "transformers"}, path
+
+
+def test_no_two_parts_of_training_need_each_other():
+    """What is imported in a function, where it is asked for, does not count."""
+    needs = {}
+    for path in TRAINING.rglob("*.py"):
+        part = path.relative_to(TRAINING).parts[0].removesuffix(".py")
+        modules = [
+            node.module for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)
+        ]
+        ours = {name.split(".")[1] for name in modules if name and name.startswith("linewise_training.")}
+        needs.setdefault(part, set()).update(ours - {part})
+    assert len(needs) > 15
+    TopologicalSorter(needs).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("package", [SERVER, TRAINING], ids=lambda path: path.name)
+def test_every_part_stands_in_the_architecture(package):
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("```")[1]
+    _, _, parts = text.partition(f"/{package.name}/ ")
+    told = set(re.findall(r"[\w.]+(?:\.py|/)", parts.split("\ntraining/")[0].split("\nextension/")[0]))
+    there = {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+    there |= {
+        f"{path.name}/" for path in package.iterdir() if any(path.glob("*.py")) or path.name == "recipes"
+    }
+    assert there <= told, sorted(there - told)
 
 
 def test_no_file_is_two_ideas():
