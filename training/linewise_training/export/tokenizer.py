@@ -15,7 +15,7 @@ from typing import Any
 
 from linewise.errors import ModelError
 from linewise_training.export.checkpoint import read_json
-from linewise_training.tokenizer import QWEN2_PATTERN
+from linewise_training.tokenizer import QWEN2_PATTERN, byte_character
 
 LLAMA3_PATTERN = QWEN2_PATTERN.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 """Llama 3's pre-tokenizer: Qwen2's, with up to three digits together."""
@@ -179,18 +179,9 @@ def _step(step: Mapping[str, Any]) -> str:
 
 
 def _require_all_bytes(path: Path, vocab: Mapping[str, int]) -> None:
-    missing = [byte for byte in range(256) if _byte_character(byte) not in vocab]
+    missing = [byte for byte in range(256) if byte_character(byte) not in vocab]
     if missing:
         raise ModelError(
             f"{path} has no token for {len(missing)} of 256 bytes (such as {missing[0]:#04x}), so some text "
             "could not be written: train it with the full byte alphabet."
         )
-
-
-def _byte_character(byte: int) -> str:
-    """What stands for `byte` in GPT-2's vocabulary: itself if printable, else a character from U+0100 on."""
-    return chr(byte) if _is_printable(byte) else chr(0x100 + sum(not _is_printable(b) for b in range(byte)))
-
-
-def _is_printable(byte: int) -> bool:
-    return 0x21 <= byte <= 0x7E or 0xA1 <= byte <= 0xAC or 0xAE <= byte <= 0xFF

@@ -25,6 +25,7 @@ from linewise.engines.generation import Choices, FinishedOf, Generation, Lane, P
 from linewise.engines.protocol import CancelSignal, FimTokens, ModelInfo, Request, Segment, Token
 from linewise.engines.vocabulary import SpellingIndex, Vocabulary
 from linewise.errors import EngineError, ModelError
+from linewise_training.tokenizer import byte_character
 
 DEFAULT_CONTEXT_LENGTH = 8192
 """Tokens of context at most, where the model knows more: memory grows with it."""
@@ -253,7 +254,7 @@ def _vocabulary(tokenizer: Any, model: Any) -> Vocabulary:
     size = int(model.get_output_embeddings().weight.shape[0])
     decoder = json.loads(tokenizer.backend_tokenizer.to_str()).get("decoder") or {}
     byte_level = "ByteLevel" in json.dumps(decoder)
-    table = _byte_of_character()
+    table = {byte_character(byte): byte for byte in range(256)}
     added = tokenizer.added_tokens_decoder
     pieces: list[bytes] = []
     unused = set()
@@ -286,13 +287,6 @@ def _ends(tokenizer: Any, model: Any) -> frozenset[int]:
     for ids in (tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id):
         found.update(ids if isinstance(ids, list) else [] if ids is None else [ids])
     return frozenset(found)
-
-
-def _byte_of_character() -> dict[str, int]:
-    """GPT-2's characters that stand for bytes: printable ones for themselves, others from U+0100 on."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + at): byte for at, byte in enumerate(others)}
 
 
 def _fim_tokens(vocabulary: Vocabulary, begin: str) -> FimTokens | None:
