@@ -69,6 +69,7 @@ def test_what_cannot_be_measured_is_one_line(
         ((tiny_gguf, "--text", tmp_path / "gone.txt"), "no file"),
         ((tiny_gguf, "--data", tmp_path / "gone.txt"), "no file"),
         ((tiny_gguf, "--text", latin, *QUICK), "utf-8"),
+        ((tiny_gguf, tiny_gguf, "--data", latin, "--out", tmp_path / "reports"), "have one name"),
     ):
         outcome = linewise_command("models", "bench", *arguments)
         assert outcome.status == 1 and message in outcome.err and outcome.out == "", arguments

@@ -72,6 +72,8 @@ def bench_command(
         if path is not None and not path.is_file():
             raise ModelError(f"There is no file {path}: check --text and --data.")
     found = [named_model_path(path) for path in paths]
+    if data is not None and out is not None and len({path.stem for path in found}) < len(found):
+        raise ModelError("Two of the models have one name, and so would their reports: leave out --out.")
     types = [_type(path) for path in found]  # says what cannot be measured before anything is
     rows = []
     turns = _take_turns(found, plan, text, rounds)
