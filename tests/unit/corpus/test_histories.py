@@ -1,5 +1,4 @@
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -235,15 +234,13 @@ def test_git_that_hangs_is_ended(project, mit, tmp_path, monkeypatch):
     repository = Repository(project.root, timeout=0.2)
     slow = tmp_path / "bin" / "git"
     slow.parent.mkdir()
-    slow.write_text("#!/bin/sh\nexec sleep 30\n")
+    slow.write_text("#!/bin/sh\nexec sleep 3600\n")  # longer than any test may take
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
-    began = time.monotonic()
     with pytest.raises(LinewiseError, match="took over"):
         repository.tree()
     with pytest.raises(OSError, match="cannot read"), repository:
         repository.blob("0" * 39 + "1")
-    assert time.monotonic() - began < 25
 
 
 def test_paths_and_names_that_would_break_the_reading_do_not(project, mit):
