@@ -88,8 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(tiny_checkpoint: Path) -> Iterator[Hub]:
-    server = Hub(tiny_checkpoint)
+def hub(tiny_checkpoint: Path, tmp_path: Path) -> Iterator[Hub]:
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "on the hub"))
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Tiny\n")
+    server = Hub(folder)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -114,6 +116,7 @@ def test_a_model_of_the_hub_is_downloaded_checked_and_kept(hub: Hub, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "tiny-q8_0.gguf").exists()
     assert folder_sha256(hub.folder) in done.stdout
+    assert "licence apache-2.0" in done.stdout
     hub.shutdown()
     again = convert(tmp_path, NAME, "--out", "again.gguf", HF_ENDPOINT="http://127.0.0.1:9")
     assert again.returncode == 0, again.stderr

@@ -17,6 +17,8 @@ HUB_SECONDS = 5.0
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _FILES = ("*.json", "*.safetensors", "tokenizer.model")
+_CARD = "README.md"
+"""Fetched, too, for the licence that it names; no part of the checksum."""
 _CHUNK = 1 << 20
 
 
@@ -81,7 +83,9 @@ def _download(name: str, revision: str | None) -> Path:
     except Exception as error:  # whatever the hub's HTTP library raises when there is no network
         try:
             return Path(
-                snapshot_download(name, revision=revision, allow_patterns=list(_FILES), local_files_only=True)
+                snapshot_download(
+                    name, revision=revision, allow_patterns=[*_FILES, _CARD], local_files_only=True
+                )
             )
         except OSError:
             raise ModelError(
@@ -89,7 +93,7 @@ def _download(name: str, revision: str | None) -> Path:
                 f"({' '.join(str(error).split())}): download the model elsewhere and name its folder."
             ) from error
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*_FILES, _CARD]))
     except Exception as error:
         raise ModelError(
             f"The download of {name} failed ({' '.join(str(error).split())}): give the command again."
