@@ -63,3 +63,17 @@ def test_what_a_table_or_heading_says_is_text_and_not_markup():
     assert "<script>" not in html
     assert "<td>&lt;b&gt;</td>" in html
     assert '<td class="n">1</td>' in html
+
+
+def test_steps_are_named_whole():
+    html = curves([Curve("loss", [(1, 9.0), (2, 8.0), (3, 7.0), (4, 6.5)])], "step", "loss")
+    named = re.findall(r'text-anchor="middle">([\d.]+)</text>', html)
+    assert named == ["1", "2", "3", "4"]
+    halves = curves([Curve("loss", [(1, 9.0), (1.5, 8.0), (2, 7.0)])], "rate", "loss")
+    assert ">1.2</text>" in halves
+
+
+def test_a_table_wider_than_its_card_scrolls_in_it():
+    page = document("Wide", "x", table(["name", *"abcdefgh"], [["row", *["100.0 (20.7 to 100.0)"] * 8]]))
+    assert re.search(r'<div class="wide"><table>.*</table></div>', page, re.DOTALL)
+    assert re.search(r"\.wide \{[^}]*overflow-x: auto", page)

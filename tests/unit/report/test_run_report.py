@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -53,13 +54,32 @@ def test_the_page_tells_figures_losses_and_licences(run):
         "mine",
         "42",
         "5.0 M",
-        "2.0 million tokens in 30 minutes",
+        "2.0 M tokens in 30 min",
         "50% of the device&#x27;s peak",
         "4.250",
     ):
         assert said in html
     assert html.index("BSD-3-Clause") < html.index("MIT") < html.index("12 others")
     assert "loss, nats per learned token" in html
+
+
+def test_the_page_links_to_the_figures_of_the_edit_sequences_where_they_are(run):
+    page = run / "lintseq" / "sequences.jsonl.report.html"
+    assert "<a " not in write_run_report(run).read_text()
+    page.parent.mkdir()
+    page.write_text("figures")
+    (link,) = re.findall('<a href="([^"]+)"', write_run_report(run).read_text())
+    assert (run / link).samefile(page)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "seconds", "said"),
+    [(6144, 5.2, "6,144 tokens in 5 s"), (3.5e9, 3600 * 30, "3,500.0 M tokens in 30.0 h")],
+)
+def test_a_small_run_and_a_large_one_are_told_in_units_that_fit(run, tokens, seconds, said):
+    marker = run / "pretrain" / "done.json"
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "tokens": tokens, "seconds": seconds}))
+    assert said in write_run_report(run).read_text()
 
 
 def test_a_run_that_is_not_trained_yet_has_a_page_without_curves(run):

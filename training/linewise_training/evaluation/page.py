@@ -104,7 +104,7 @@ def _costs(report: Mapping[str, Any]) -> str:
                 )
                 for name, count in found[what].items()
             ]
-    return section("What samples cost, and how they ended", table(("prompt", "", ""), rows, 2))
+    return section("What samples cost, and how they ended", table(("prompt", "figure", "value"), rows, 2))
 
 
 def _failures(rows: Sequence[Mapping[str, Any]], samples: Sequence[Sample]) -> str:

@@ -36,6 +36,8 @@ def curves(
     values = [y for _, y in points] + bounds
     scale = math.log if log_x else float
     x_ticks = sorted({x for x, _ in points}) if log_x else _ticks(*_range([x for x, _ in points]))
+    if all(float(x).is_integer() for x, _ in points):
+        x_ticks = [x for x in x_ticks if float(x).is_integer()]  # there is no half step
     y_ticks = _ticks(*_range([*values, 0.0] if y_from_zero else values))
     left, right = min(scale(x) for x, _ in points), max(scale(x) for x, _ in points)
 

@@ -20,7 +20,7 @@ body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.5 s
 main { max-width: 840px; margin: 0 auto; padding: 32px 20px 64px }
 h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.15rem; margin: 0 0 4px }
 p { margin: 4px 0 12px } .soft { color: var(--soft) } .fault { color: var(--fault); font-weight: 600 }
-code { overflow-wrap: anywhere }
+code, a { overflow-wrap: anywhere } a { color: var(--after) }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 12px;
   margin: 20px 0 }
 .tile, section { background: var(--card); border: 1px solid var(--rule); border-radius: 8px }
@@ -43,7 +43,8 @@ pre { overflow-x: auto; padding: 10px 12px; border: 1px solid var(--rule); borde
 .line.third { stroke: var(--third) } polyline.line { fill: none; background: none; stroke-width: 2 }
 .band { stroke: none; opacity: 0.15 }
 th { font-weight: 600 } td.n, th.n { text-align: right; white-space: nowrap }
-td div { overflow-wrap: anywhere }
+.wide { overflow-x: auto } .wide td:first-child { min-width: 8.5em }
+td div, td:not(.n):not(:first-child) { overflow-wrap: anywhere }
 """
 
 
@@ -93,4 +94,4 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 1) 
         )
 
     body = "".join(f"<tr>{cells('td', row)}</tr>\n" for row in rows)
-    return f"<table>\n<tr>{cells('th', head)}</tr>\n{body}</table>"
+    return f'<div class="wide"><table>\n<tr>{cells("th", head)}</tr>\n{body}</table></div>'

@@ -13,6 +13,9 @@ from linewise_training.report.curve import Curve, curves
 from linewise_training.report.html import document, section, table, tiles
 
 STAGES = ("corpus", "tokenizer", "pretrain", "lintseq", "sft", "export")
+SEQUENCES_PAGE = "lintseq/sequences.jsonl.report.html"
+"""Where the lintseq stage of a run writes its own page, from the run folder."""
+
 _TRAINED = {"pretrain": "Pretraining", "sft": "Fine-tuning"}
 
 
@@ -41,6 +44,8 @@ class RunFigures:
     """Files of the corpus by licence."""
     origins: Mapping[str, int]
     """Files of the corpus by origin, the most first."""
+    sequences_page: bool
+    """Whether the page on the edit sequences is there (SEQUENCES_PAGE)."""
 
 
 def gather_run(directory: Path) -> RunFigures:
@@ -60,11 +65,12 @@ def gather_run(directory: Path) -> RunFigures:
         ),
         _most_first(manifest.get("files_by_licence", {})),
         _most_first(manifest.get("files_by_origin", {})),
+        (directory / SEQUENCES_PAGE).is_file(),
     )
 
 
 def run_page(figures: RunFigures, title: str) -> str:
-    """The HTML of the report."""
+    """The HTML of the report; a link to the page on the edit sequences is relative to the run folder."""
     parts = [tiles(_main_figures(figures))]
     for stage in figures.trained:
         if stage.losses:
@@ -75,6 +81,9 @@ def run_page(figures: RunFigures, title: str) -> str:
         for stage, told in ((stage, _plain(told)) for stage, told in figures.done.items())
     ]
     parts.append(section("Stages", table(("stage", "what it gave"), rows, numbers=2)))
+    if figures.sequences_page:
+        link = f'<p><a href="{SEQUENCES_PAGE}">{SEQUENCES_PAGE}</a></p>'
+        parts.append(section("Edit sequences", link, "Lines and edits of the sequences that LintSeq made:"))
     for name, counts in (("Licences", figures.licences), ("Origins", figures.origins)):
         if counts:
             shown = list(counts.items())[:20]
@@ -101,13 +110,9 @@ def _main_figures(figures: RunFigures) -> list[tuple[str, str]]:
         told.append((f"{figures.done['lintseq']['sequences']:,}", "edit sequences"))
     if figures.trained:
         last = figures.trained[-1].figures
-        told.append((f"{last['parameters'] / 1e6:.1f} M", "parameters"))
-        told.append(
-            (f"{sum(stage.figures['tokens'] for stage in figures.trained) / 1e6:,.1f} M", "tokens read")
-        )
-        told.append(
-            (f"{sum(stage.figures['seconds'] for stage in figures.trained) / 3600:.2f} h", "training")
-        )
+        told.append((_rounded(last["parameters"]), "parameters"))
+        told.append((_rounded(sum(stage.figures["tokens"] for stage in figures.trained)), "tokens read"))
+        told.append((_duration(sum(stage.figures["seconds"] for stage in figures.trained)), "training"))
         if "validation_loss" in last:
             told.append((f"{last['validation_loss']:.3f}", "held-out loss, nats per learned token"))
     if "export" in figures.done:
@@ -116,9 +121,7 @@ def _main_figures(figures: RunFigures) -> list[tuple[str, str]]:
 
 
 def _told(stage: TrainedStage) -> str:
-    told = [
-        f"{stage.figures['tokens'] / 1e6:,.1f} million tokens in {stage.figures['seconds'] / 60:,.0f} minutes"
-    ]
+    told = [f"{_rounded(stage.figures['tokens'])} tokens in {_duration(stage.figures['seconds'])}"]
     if "validation_loss" in stage.figures:
         told.append(f"held-out loss {stage.figures['validation_loss']:.3f}")
     if stage.tokens_per_second is not None:
@@ -148,6 +151,18 @@ def _trained(folder: Path, told: Mapping[str, Any]) -> TrainedStage:
 
 def _median(values: list[float]) -> float | None:
     return sorted(values)[len(values) // 2] if values else None
+
+
+def _rounded(count: float) -> str:
+    """A count in millions, or as it is where that says nothing."""
+    return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count:,.0f}"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the unit that fits."""
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def _plain(told: Mapping[str, Any]) -> dict[str, float]:
