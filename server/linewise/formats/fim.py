@@ -1,12 +1,13 @@
 """The Format `fim`: a model that fills in the middle completes at the cursor from what stands around it.
 
 A prompt is the text before the cursor and the text after it, parted by the model's own special tokens; the
-model writes what stands between. In the common order (prefix, suffix, middle) a prompt is
+model writes what stands between. In the common order (prefix, suffix, middle) a prompt with the cursor after
+"return " is (the blank may be part of the next token, so it is the model's to write)
 
     <|fim_prefix|>import math
 
     def area(r):
-        return <|fim_suffix|>
+        return<|fim_suffix|>
 
     print(area(2))
     <|fim_middle|>
