@@ -68,9 +68,16 @@ def held_out(text: str) -> bool:
     return int.from_bytes(digest[:4], "big") < VALIDATION_SHARE * 2**32
 
 
+_FILE = ("origin", "path", "text")
+_SEQUENCE = ("instruction", "program", "edits")
+
+
 def places_held_out(files: Path) -> dict[tuple[str, str], bool]:
     """Whether each file of a corpus's `files` is held out, by its origin and path."""
-    return {(str(row["origin"]), str(row["path"])): held_out(str(row["text"])) for row in read_jsonl(files)}
+    return {
+        (str(row["origin"]), str(row["path"])): held_out(str(row["text"]))
+        for row in read_jsonl(files, *_FILE)
+    }
 
 
 def history_held_out(row: Mapping[str, object], places: Mapping[tuple[str, str], bool]) -> bool:
@@ -98,7 +105,9 @@ def examples(
     form = form_called(mix.format)
     streams = [list(_of_files(files, mix, rng, form, validation, limit))]
     if sequences is not None:
-        rows = [row for row in read_jsonl(sequences) if held_out(str(row["program"])) is validation]
+        rows = [
+            row for row in read_jsonl(sequences, *_SEQUENCE) if held_out(str(row["program"])) is validation
+        ]
         if limit is not None:
             rows = rng.sample(rows, min(limit, len(rows)))
         for _ in range(mix.writing if not validation else 1):
@@ -114,7 +123,7 @@ def examples(
 def _of_files(
     files: Path, mix: Mix, rng: random.Random, form: Form, validation: bool, limit: int | None
 ) -> Iterable[Example]:
-    rows = [row for row in read_jsonl(files) if held_out(str(row["text"])) is validation]
+    rows = [row for row in read_jsonl(files, *_FILE) if held_out(str(row["text"])) is validation]
     rng.shuffle(rows)
     if limit is not None:
         del rows[limit:]
@@ -157,7 +166,7 @@ def _of_histories(
             "--repository, or leave `history` out"
         )
     known = places_held_out(files)
-    rows = list(read_jsonl(histories))
+    rows = list(read_jsonl(histories, "origin", "path", "start", "edits", "messages"))
     if limit is not None:
         rows = rng.sample(rows, min(limit, len(rows)))
     for row in rows:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from linewise.errors import LinewiseError
 from linewise.formats import FimFormat, fim
 from linewise_training.corpus import corpus_command
 from linewise_training.export import LICENCE_KEY, export
@@ -47,6 +48,8 @@ def make_tokenizer(
     Returns its size and, where the corpus has held-out files, how many bytes of them (UTF-8) make a token.
     """
     total = sum(len(text) for text in texts_of(files))
+    if not total:
+        raise LinewiseError(f"{files} holds no text to learn a tokenizer from; make a larger corpus")
     every = max(1, total // max(1, characters))
     learned = (text for text in texts_of(files) if not held_out(text))
     tokenizer = train_tokenizer(itertools.islice(learned, 0, None, every), vocabulary)
@@ -84,6 +87,10 @@ def plan_tuning(
 
     Only the edits are learned, given document and instruction.
     """
+    if not (checkpoint / "config.json").is_file():
+        raise LinewiseError(
+            f"{checkpoint} has no config.json; name the folder `model` that `linewise train pretrain` wrote"
+        )
     if mix.format == FimFormat.name:
         tokenizer = _with_fim_tokens(tokenizer, out / "tokenizer", context)
     write_plan(

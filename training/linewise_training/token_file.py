@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +34,29 @@ class TokenFileMeta:
     characters: int
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, object]]:
-    """The objects of a JSON Lines file."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
+def read_jsonl(path: Path, *keys: str) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON Lines file, each of which has `keys`.
+
+    Raises LinewiseError where the file cannot be opened, and naming the first line that holds no such object.
+    """
+    try:
+        lines = path.open("rb")
+    except OSError as error:
+        raise LinewiseError(f"cannot read {path}: {error.strerror}") from error
+    with lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line.decode("utf-8"))
+            except ValueError as error:  # a UnicodeDecodeError is one, too
+                raise LinewiseError(
+                    f"{path}, line {number}: not JSON ({error}); name a JSONL file that is whole"
+                ) from error
+            if not isinstance(row, dict) or not row.keys() >= set(keys):
+                raise LinewiseError(
+                    f"{path}, line {number}: not an object with {', '.join(keys) or 'keys'}; "
+                    "name the file that this is asked for, or make it again"
+                )
+            yield row
 
 
 class TokenFile:

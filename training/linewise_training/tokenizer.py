@@ -15,8 +15,10 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from linewise.errors import FileError
 from linewise.formats import edit_log, fim
 from linewise.formats.edit_log import END
+from linewise_training.token_file import read_jsonl
 
 SPECIAL_TOKENS = (*edit_log.SPECIAL_TOKENS, *fim.SPECIAL_TOKENS)
 """One tokenizer serves every format, so that models of different formats can grow from one base."""
@@ -79,18 +81,28 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path, context_length: int) -
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:
-    """Read the tokenizer of a run or checkpoint folder. Raises FileNotFoundError where there is none."""
+    """Read the tokenizer of a run or checkpoint folder.
+
+    Raises FileNotFoundError where there is none, and FileError where it is damaged.
+    """
     path = directory / "tokenizer.json"
     if not path.is_file():
         raise FileNotFoundError(f"no tokenizer.json in {directory}; make one with `linewise train tokenizer`")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has no class of its own for what it cannot read
+        raise FileError(
+            f"{path} cannot be read ({error}); make it again with `linewise train tokenizer`"
+        ) from error
     # The text of a special token in a document is text; only a piece that is special becomes the token.
     tokenizer.encode_special_tokens = True
     return tokenizer
 
 
 def texts_of(files: Path) -> Iterator[str]:
-    """The text of each line of a corpus file (`files.jsonl`)."""
-    with files.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)["text"]
+    """The text of each line of a corpus file (`files.jsonl`).
+
+    Raises LinewiseError for a line that has none.
+    """
+    for row in read_jsonl(files, "text"):
+        yield str(row["text"])

@@ -101,10 +101,5 @@ def _token_counter(folder: Path) -> Callable[[str], int]:
         tokenizer = load_tokenizer(folder)
     except OSError as error:
         raise FileError(str(error)) from error
-    except Exception as error:  # the library raises nothing narrower for a damaged file
-        raise FileError(
-            f"the tokenizer in {folder} cannot be read ({error}); make it again with "
-            "`linewise train tokenizer`"
-        ) from error
     tokenizer.encode_special_tokens = False
     return lambda text: len(tokenizer.encode(text).ids)
