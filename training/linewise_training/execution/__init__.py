@@ -7,8 +7,23 @@
 docs/evaluation.md tells what the sandbox keeps out, and what it does not.
 """
 
-from linewise_training.execution.job import LANGUAGES, Job, Status, TestResult, Verdict
-from linewise_training.execution.limits import Limits
-from linewise_training.execution.runner import Layer, Runner
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from linewise_training.execution.job import LANGUAGES, Job, Status, TestResult, Verdict
+    from linewise_training.execution.limits import Limits
+    from linewise_training.execution.runner import Layer, Runner
 
 __all__ = ["LANGUAGES", "Job", "Layer", "Limits", "Runner", "Status", "TestResult", "Verdict"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for: a worker needs little of this package, and its jobs pay for all that it has."""
+    for module in ("job", "limits", "runner"):
+        found = importlib.import_module(f"{__name__}.{module}")
+        if name in __all__ and hasattr(found, name):
+            return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

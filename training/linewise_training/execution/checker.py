@@ -13,7 +13,6 @@ import builtins
 import importlib.util
 import json
 import os
-import random
 import sys
 import traceback
 import types
@@ -21,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from linewise_training.execution.namespaces import hide_memory
+from linewise_training.execution.preload import Hooks
 from linewise_training.execution.sandbox import CHANNEL
 
 CODE = 0  # the step that runs the code; test i is step i + 1
@@ -29,18 +28,20 @@ COMPILE, ASSERTION, MISSING, RAISED, BAD_TEST = "compile", "assertion", "missing
 _MESSAGE_CHARACTERS = 2000
 
 
-def check(task: list[Any]) -> NoReturn:
+def check(task: list[Any], names: dict[str, Any], hooks: Hooks) -> NoReturn:
     """Run a job and end the process.
 
     Args:
         task: Marks (bytes, for the code and each test), tests, code; emptied, since callers' frames are
             in the sight of the code under test.
+        names: A copy of the builtins: what the code does to the module does not reach the tests.
+        hooks: What the standard library wants to have called when the code forks.
     """
-    hide_memory()
-    random.seed(0)  # a verdict must not depend on luck
+    for functions in hooks:
+        os.register_at_fork(**functions)
     flush = sys.stdout.flush
     sys.addaudithook(_refuse)
-    for goes_on in map(_step, _steps(task)):
+    for goes_on in map(_step, _steps(task, names)):
         if not goes_on:
             break
     with suppress(BaseException):
@@ -48,15 +49,19 @@ def check(task: list[Any]) -> NoReturn:
     os._exit(0)
 
 
-def make_ready() -> None:
+def make_ready() -> dict[str, Any]:
     """In the worker, once: what every job needs and would pay for.
 
     The code under test finds no module of ours, so nothing of ours can be imported afterwards.
+
+    Returns:
+        `names` of `check`: to copy them writes to each of them, hence to a page that is the worker's.
     """
     sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     for name in [name for name in sys.modules if name.partition(".")[0] in {"linewise", "linewise_training"}]:
         del sys.modules[name]
+    return dict(builtins.__dict__)
 
 
 def _refuse(event: str, _: tuple[Any, ...]) -> None:
@@ -74,7 +79,7 @@ def _refuse(event: str, _: tuple[Any, ...]) -> None:
         raise RuntimeError(f"{event} is not for code under test")
 
 
-def _steps(task: list[Any]) -> Iterator[list[Any]]:
+def _steps(task: list[Any], names: dict[str, Any]) -> Iterator[list[Any]]:
     """What `_step` takes, for the code and for each test that compiles."""
     code, tests, marks = task.pop(), task.pop(), task.pop()
     try:
@@ -85,8 +90,7 @@ def _steps(task: list[Any]) -> Iterator[list[Any]]:
     module = types.ModuleType("solution")
     sys.modules["solution"] = sys.modules["__main__"] = module
     namespace = module.__dict__
-    # A copy: what the code does to the module `builtins` does not reach the tests.
-    namespace["__builtins__"] = dict(builtins.__dict__)
+    namespace["__builtins__"] = names
     programs = [(CODE, program)]
     for index, test in enumerate(tests, CODE + 1):
         try:

@@ -109,7 +109,7 @@ def _run(
             end.detach()
         return Drive(program, mark)
     theirs.close()
-    heard = Heard((b"", mark), passed={checker.CODE})
+    heard = Heard((b"", mark), {checker.CODE})
     with ours:
         ended = watch(launched, walls, limits, deadline, ours, heard, others, messages=1)
     output = ended.output.decode("utf-8", "replace")

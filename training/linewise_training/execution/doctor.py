@@ -10,18 +10,23 @@ from linewise_training.execution.job import Job
 from linewise_training.execution.languages import OTHERS
 from linewise_training.execution.runner import ExecutionError, Runner
 
-_IMPORTS = "import os, resource, socket\n"
+_IMPORTS = "import ctypes, os, resource, socket\nlibc = ctypes.CDLL(None)\n"
 _PROBES: Mapping[str, str] = MappingProxyType(
     {
-        "user namespace": "assert 'CapEff:\\t0000000000000000' in open('/proc/self/status').read()\n"
-        "assert os.getuid() != 0 and len(open('/proc/self/uid_map').read().splitlines()) == 1",
+        "user namespace": "held = (ctypes.c_uint32 * 6)()\n"
+        "assert libc.capget((ctypes.c_uint32 * 2)(0x20080522, 0), held) == 0 and not any(held)\n"
+        "assert os.getuid() != 0\n"
+        "try: os.setuid(os.getuid() + 1)\n"
+        "except OSError as error: assert error.errno == 22  # there is no other user\n"
+        "else: raise AssertionError('there is another user')",
         "file system": "assert not os.path.exists('/sys') and not os.access('/usr', os.W_OK)\n"
         "assert os.statvfs('/usr').f_flag & os.ST_RDONLY and os.listdir(os.environ['HOME']) == []",
         "network": "assert [name for _, name in socket.if_nameindex() if name != 'lo'] == []\n"
         "with socket.socket() as s: assert s.connect_ex(('127.0.0.1', 9)) == 101  # unreachable",
         "process IDs": "assert os.getpid() == 1",
-        "shared memory": "assert len(open('/proc/sysvipc/shm').read().splitlines()) == 1",
-        "/proc": "assert [name for name in os.listdir('/proc') if name.isdigit()] == ['1']",
+        "shared memory": "there = (ctypes.c_int * 16)()\n"
+        "assert libc.shmctl(0, 14, there) == 0 and there[0] == 0  # SHM_INFO",
+        "/proc": "assert os.listdir('/proc') == []",
         "resource limits": "\n".join(
             f"assert resource.getrlimit(resource.RLIMIT_{name})[1] != resource.RLIM_INFINITY"
             for name in ("CPU", "AS", "FSIZE", "NPROC", "NOFILE")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -77,7 +77,7 @@ class Verdict:
 
 def job_to_json(job: Job) -> dict[str, Any]:
     """A job as JSON takes it."""
-    return asdict(job)
+    return {"code": job.code, "tests": job.tests, "language": job.language, "timeout": job.timeout}
 
 
 def job_from_json(row: Mapping[str, Any]) -> Job:
@@ -87,10 +87,16 @@ def job_from_json(row: Mapping[str, Any]) -> Job:
 
 def verdict_to_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict as JSON takes it."""
-    return {**asdict(verdict), "status": verdict.status.value}
+    return {
+        "status": verdict.status.value,
+        "tests": [(test.passed, test.message) for test in verdict.tests],
+        "output": verdict.output,
+        "message": verdict.message,
+        "seconds": verdict.seconds,
+    }
 
 
 def verdict_from_json(row: Mapping[str, Any]) -> Verdict:
     """The verdict that `verdict_to_json` wrote."""
-    tests = tuple(TestResult(test["passed"], test["message"]) for test in row["tests"])
+    tests = tuple(TestResult(passed, message) for passed, message in row["tests"])
     return Verdict(Status(row["status"]), tests, row["output"], row["message"], row["seconds"])

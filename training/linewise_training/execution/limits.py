@@ -25,8 +25,20 @@ class Limits:
     """What is kept of what it prints; the rest is read and thrown away."""
 
 
+def apply_common(limits: Limits) -> None:
+    """Bound this process and all that it starts by what does not depend on the job.
+
+    A worker whose user its jobs share does so once, for its jobs inherit it.
+    """
+    _lower(resource.RLIMIT_FSIZE, limits.disk)
+    _lower(resource.RLIMIT_NOFILE, limits.open_files)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_MEMLOCK, 0)
+    _lower(resource.RLIMIT_MSGQUEUE, 0)
+
+
 def apply_limits(limits: Limits, seconds: float, *, reserves: bool, threads: int = 0) -> None:
-    """Bound this process and all that it starts.
+    """Bound this process and all that it starts by what depends on the job.
 
     Args:
         limits: The bounds.
@@ -37,12 +49,7 @@ def apply_limits(limits: Limits, seconds: float, *, reserves: bool, threads: int
     """
     _lower(resource.RLIMIT_DATA if reserves else resource.RLIMIT_AS, limits.memory)
     _lower(resource.RLIMIT_CPU, int(seconds) + 2)
-    _lower(resource.RLIMIT_FSIZE, limits.disk)
     _lower(resource.RLIMIT_NPROC, limits.processes + threads)
-    _lower(resource.RLIMIT_NOFILE, limits.open_files)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_MEMLOCK, 0)
-    _lower(resource.RLIMIT_MSGQUEUE, 0)
 
 
 def _lower(kind: int, value: int) -> None:

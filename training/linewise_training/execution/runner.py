@@ -26,7 +26,8 @@ from linewise_training.execution.limits import Limits
 from linewise_training.execution.python_job import failed
 
 _LENGTH = struct.Struct(">I")
-_AHEAD = 8  # jobs per worker that are under way or done before their turn
+# Jobs per worker that are under way or done before their turn: as many as others do while one takes 0.1 s.
+_AHEAD = 64
 _END_SECONDS = 2
 
 
@@ -107,7 +108,7 @@ class Runner:
         try:
             for job in jobs:
                 waiting.append(self._ask(job))
-                if len(waiting) >= _AHEAD * self.workers:
+                while waiting and (waiting[0].done() or len(waiting) >= _AHEAD * self.workers):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -318,5 +319,6 @@ def _layers(walls: dict[str, Any]) -> Iterator[Layer]:
     ):
         yield Layer(name, inside, detail if inside else reason)
     proc = str(walls["proc"])
-    yield Layer("/proc", inside and not proc, proc or (reason if not inside else "of its own"))
+    detail = "none for Python, else of its own" if inside else reason
+    yield Layer("/proc", inside and not proc, proc or detail)
     yield Layer("resource limits", True, "processor time, memory, file size, processes, open files, output")

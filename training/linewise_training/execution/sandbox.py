@@ -18,14 +18,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from linewise_training.execution import namespaces as ns
-from linewise_training.execution.limits import Limits, apply_limits
+from linewise_training.execution.folder import WORK, mount_folder
+from linewise_training.execution.limits import Limits, apply_common, apply_limits
 
 NOBODY = 65534
 INSIDE = 1000  # the user ID inside: not 0, so that no program that is executed has a capability
 CHANNEL = 3  # the file descriptor on which a job's own process tells how it goes
-WORK = "/tmp/work"
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -44,6 +45,8 @@ class Walls:
     proc: str = ""
     own_pids: int = -1
     """A file descriptor of the worker's own namespace of process IDs."""
+    own_proc: int | None = None
+    """One of the worker's own `/proc`, which is hidden from jobs: they have its user ID."""
     threads: int = 0
     """Without namespaces: what the jobs' user ran before, which counts against the limit of processes."""
 
@@ -186,19 +189,24 @@ def _build(shown: list[str]) -> Walls:
     except OSError as error:  # a container that hides parts of its own /proc
         proc = str(error)
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    own_proc = os.open(f"{root}/proc", os.O_RDONLY | os.O_CLOEXEC)
     ns.pivot_root(root)
     for fd in (*opened.values(), *devices.values()):
         os.close(fd)
     ns.read_only("/", recursive=False)
     with suppress(OSError):  # a further wall, not one that others lean on
         Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
+    # Not taken away: the kernel mounts a further one only where one is.
+    ns.mount("tmpfs", "/proc", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC, "size=4k,mode=555")
+    ns.read_only("/proc", recursive=False)
     ns.bound_capabilities()
+    ns.forbid_new_privileges()
+    ns.hide_memory()
     os.environ["HOME"] = os.environ["TMPDIR"] = WORK
-    return Walls(True, proc=proc, own_pids=own_pids)
+    return Walls(True, proc=proc, own_pids=own_pids, own_proc=own_proc)
 
 
-@dataclass(frozen=True, slots=True)
-class Launched:
+class Launched(NamedTuple):
     """A job's process as its worker sees it: process ID, its channel, what it prints, a folder to remove."""
 
     pid: int
@@ -207,7 +215,9 @@ class Launched:
     folder: str | None
 
 
-def launch(walls: Walls, limits: Limits, seconds: float, channel: int, *, reserves: bool) -> Launched | None:
+def launch(
+    walls: Walls, limits: Limits, seconds: float, channel: int, *, reserves: bool, mounts: bool = True
+) -> Launched | None:
     """Start a process behind the walls of one job: nothing there but a fresh folder, which is where it is.
 
     Args:
@@ -216,6 +226,8 @@ def launch(walls: Walls, limits: Limits, seconds: float, channel: int, *, reserv
         seconds: Wall time that it has.
         channel: A socket's file descriptor; there it is `CHANNEL`.
         reserves: See `apply_limits`.
+        mounts: Whether it gets `/proc` and a folder of its own; if not, it finds what the worker has put
+            there, and is where the worker is.
 
     Returns:
         In the worker the process; in the process itself nothing.
@@ -223,7 +235,8 @@ def launch(walls: Walls, limits: Limits, seconds: float, channel: int, *, reserv
     read, write = os.pipe2(os.O_CLOEXEC)
     folder = None if walls.namespaces else tempfile.mkdtemp(prefix="linewise-")
     if walls.namespaces:
-        ns.unshare(ns.CLONE_NEWPID)
+        # The worker's own shared memory, which it has no use for, is from now on the job's.
+        ns.unshare(ns.CLONE_NEWPID | ns.CLONE_NEWIPC)
     try:
         pid = os.fork()
     except OSError:
@@ -236,7 +249,7 @@ def launch(walls: Walls, limits: Limits, seconds: float, channel: int, *, reserv
         os.close(write)
         return Launched(pid, channel, read, folder)
     try:
-        _enclose(walls, limits, seconds, folder, reserves)
+        _enclose(walls, limits, seconds, folder, reserves, mounts)
         _connect(write, channel)
     except BaseException as error:  # whatever it was, this process must not go on outside
         os.write(write, f"the sandbox could not be made: {error}".encode())
@@ -244,27 +257,28 @@ def launch(walls: Walls, limits: Limits, seconds: float, channel: int, *, reserv
     return None
 
 
-def _enclose(walls: Walls, limits: Limits, seconds: float, folder: str | None, reserves: bool) -> None:
+def _enclose(
+    walls: Walls, limits: Limits, seconds: float, folder: str | None, reserves: bool, mounts: bool
+) -> None:
     os.setsid()
-    if walls.namespaces:
-        ns.unshare(ns.CLONE_NEWNS | ns.CLONE_NEWIPC)
-        if not walls.proc:
-            ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
-        options = f"size={limits.disk},nr_inodes={limits.files},mode=700"
-        ns.mount("tmpfs", "/tmp", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV, options)
-        folder = WORK
-        os.mkdir(folder, 0o700)  # noqa: PTH102 -- a job's every microsecond counts
+    if folder is None:
+        if mounts:
+            ns.unshare(ns.CLONE_NEWNS)
+            if not walls.proc:
+                ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
+            mount_folder(limits)
         ns.drop_capabilities()
-    elif folder and os.geteuid() == 0:
-        os.chown(folder, NOBODY, NOBODY)
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-    if folder:
+    else:
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
         os.chdir(folder)
-        if os.environ.get("HOME") != folder:
-            os.environ["HOME"] = os.environ["TMPDIR"] = folder
-    ns.forbid_new_privileges()
+        os.environ["HOME"] = os.environ["TMPDIR"] = folder
+        ns.forbid_new_privileges()
+        ns.hide_memory()
+        apply_common(limits)
     apply_limits(limits, seconds, reserves=reserves, threads=walls.threads)
 
 
@@ -276,10 +290,18 @@ def _connect(output: int, channel: int) -> None:
     os.closerange(CHANNEL + 1, 1 << 16)
 
 
-def end(launched: Launched, walls: Walls, others: frozenset[int] = frozenset()) -> int:
-    """Kill a job's processes and remove its folder; the exit status, a signal as a negative number."""
-    with suppress(ProcessLookupError):
-        os.kill(launched.pid, signal.SIGKILL)
+def end(launched: Launched, walls: Walls, others: frozenset[int] = frozenset(), *, gone: bool = False) -> int:
+    """Kill a job's processes and remove its folder; the exit status, a signal as a negative number.
+
+    Args:
+        launched: The job's own process.
+        walls: What it is behind.
+        others: Children of this worker that are not the job's.
+        gone: Whether that process has ended already.
+    """
+    if not gone:
+        with suppress(ProcessLookupError):
+            os.kill(launched.pid, signal.SIGKILL)
     # Process 1 of a namespace is gone only when all others there are.
     status = os.waitstatus_to_exitcode(os.waitpid(launched.pid, 0)[1])
     if not walls.namespaces:
@@ -301,13 +323,18 @@ def _kill_descendants(others: frozenset[int]) -> None:
         time.sleep(0.001)
 
 
-def descendants(keep: Callable[[int], bool] = lambda _: True) -> Iterator[int]:
-    """Process IDs of all descendants of this process, as `/proc` has them; those not waited for, too."""
+def descendants(keep: Callable[[int], bool] = lambda _: True, proc: int | None = None) -> Iterator[int]:
+    """Process IDs of all descendants of this process; those not waited for, too.
+
+    Args:
+        keep: Which of them.
+        proc: A file descriptor of `/proc`, where that is hidden.
+    """
     parents: dict[int, int] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 -- names are all that is asked for
+    for name in os.listdir("/proc" if proc is None else proc):  # noqa: PTH208 -- may be no path
         if name.isdigit():
             with suppress(OSError):
-                after_name = Path("/proc", name, "stat").read_text(encoding="utf-8", errors="replace")
+                after_name = read_proc(f"{name}/stat", proc)
                 parents[int(name)] = int(after_name.rpartition(")")[2].split()[1])
     own = os.getpid()
     for pid in parents:
@@ -316,3 +343,12 @@ def descendants(keep: Callable[[int], bool] = lambda _: True) -> Iterator[int]:
             above, steps = parents[above], steps + 1
         if above == own and pid != own and keep(pid):
             yield pid
+
+
+def read_proc(name: str, proc: int | None = None) -> str:
+    """A file of `/proc`, or of the one that a file descriptor stands for."""
+    with open(
+        f"/proc/{name}", encoding="utf-8", errors="replace",
+        opener=None if proc is None else lambda _, flags: os.open(name, flags, dir_fd=proc),
+    ) as stream:  # fmt: skip
+        return stream.read()

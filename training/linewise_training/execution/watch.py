@@ -9,21 +9,20 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from linewise_training.execution.limits import Limits
-from linewise_training.execution.sandbox import Launched, Walls, descendants, end
+from linewise_training.execution.sandbox import Launched, Walls, descendants, end, read_proc
 
 _CREDENTIALS = struct.Struct("iII")  # process, user, group: the kernel's word on who sent a message
+_EXTRA = socket.CMSG_SPACE(_CREDENTIALS.size)
 _PACKET = 1 << 16
 _LOOK_SECONDS = 0.1
 _WAITING = 8  # messages of at most 12 kB: below what a socket holds
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How a process ended: exit status (negative: signal), what it printed, why it was stopped if it was."""
 
     status: int
@@ -67,35 +66,33 @@ def watch(
     """
     pidfd = os.pidfd_open(launched.pid)
     output = bytearray()
-    timed_out, too_much = False, ""
+    timed_out, too_much, gone = False, "", False
     poll = select.poll()
-    for fd in (pidfd, launched.output, *([ours.fileno()] if messages > _WAITING else [])):
-        poll.register(fd, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    poll.register(launched.output, select.POLLIN)
+    if messages > _WAITING:
+        poll.register(ours, select.POLLIN)
     try:
         looked = time.monotonic()
-        while True:
+        while not gone:
             left = deadline - time.monotonic()
             if left <= 0:
                 timed_out = True
                 break
-            ready = {fd for fd, _ in poll.poll(1000 * min(left, _LOOK_SECONDS))}
+            ready = [fd for fd, _ in poll.poll(1000 * min(left, _LOOK_SECONDS))]
             if launched.output in ready and not _read_output(launched.output, output, limits.output):
                 poll.unregister(launched.output)
             if ours.fileno() in ready and not _hear(ours, launched.pid, hear):
                 poll.unregister(ours.fileno())
-            if pidfd in ready:
-                break
+            gone = pidfd in ready
             now = time.monotonic()
-            if now - looked > _LOOK_SECONDS:
+            if now - looked > _LOOK_SECONDS and not gone:
                 looked = now
-                if (used := _resident(others)) > limits.total_memory:
+                if (used := _resident(walls, others)) > limits.total_memory:
                     too_much = f"{used >> 20} MiB of memory in all its processes"
                     break
-        status = end(launched, walls, others)
-        os.set_blocking(launched.output, False)
-        with suppress(BlockingIOError):
-            while _read_output(launched.output, output, limits.output):
-                pass
+        status = end(launched, walls, others, gone=gone)
+        _drain(launched.output, output, limits.output, ends=walls.namespaces)
         while _hear(ours, launched.pid, hear):
             pass
         return Ended(status, bytes(output), timed_out, too_much)
@@ -110,10 +107,18 @@ def _read_output(fd: int, output: bytearray, most: int) -> bool:
     return bool(chunk)
 
 
+def _drain(fd: int, output: bytearray, most: int, *, ends: bool) -> None:
+    """Take what is left; `ends` if nobody who could write is."""
+    os.set_blocking(fd, ends)
+    with suppress(BlockingIOError):
+        while _read_output(fd, output, most):
+            pass
+
+
 def _hear(ours: socket.socket, pid: int, hear: Callable[[bytes], None]) -> bool:
     """Take one message; whether there may be more."""
     try:
-        message, extra, _, _ = ours.recvmsg(_PACKET, socket.CMSG_SPACE(_CREDENTIALS.size))
+        message, extra, _, _ = ours.recvmsg(_PACKET, _EXTRA)
     except OSError:  # nothing there
         return False
     if not message:
@@ -128,10 +133,10 @@ def _hear(ours: socket.socket, pid: int, hear: Callable[[bytes], None]) -> bool:
     return True
 
 
-def _resident(others: frozenset[int]) -> int:
+def _resident(walls: Walls, others: frozenset[int]) -> int:
     """Bytes of memory that the job's processes have; 0 where there is no `/proc`."""
     pages = 0
-    for pid in descendants(lambda pid: pid not in others):
+    for pid in descendants(lambda pid: pid not in others, walls.own_proc):
         with suppress(OSError):
-            pages += int(Path("/proc", str(pid), "statm").read_text(encoding="ascii").split()[1])
+            pages += int(read_proc(f"{pid}/statm", walls.own_proc).split()[1])
     return pages * _PAGE

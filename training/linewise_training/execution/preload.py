@@ -1,0 +1,50 @@
+"""What a worker loads once, so that no job need."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+Hooks = list[dict[str, Callable[[], Any]]]
+
+# What solutions of small problems import.
+_PRELOADED = (
+    "abc", "array", "bisect", "calendar", "cmath", "collections", "collections.abc", "contextlib",
+    "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq",
+    "inspect", "io", "itertools", "json", "math", "numbers", "operator", "pprint", "queue", "random",
+    "re", "statistics", "string", "struct", "textwrap", "threading", "time", "traceback", "types",
+    "typing", "unicodedata", "warnings",
+)  # fmt: skip
+_GAPS = 1 << 16  # bytes that may be free in objects of one size
+
+
+def preload() -> Hooks:
+    """Import modules; what they want to have called around a fork is not, but handed back.
+
+    It costs a job more than its start. A worker has one thread and no use for it; `checker.check` has it
+    called again, since the code under test may fork with threads.
+    """
+    hooks: Hooks = []
+    register = os.register_at_fork
+    os.register_at_fork = lambda **functions: hooks.append(functions)
+    try:
+        for name in _PRELOADED:
+            importlib.import_module(name)
+    finally:
+        os.register_at_fork = register
+    return hooks
+
+
+def fill_gaps() -> list[object]:
+    """Take what is free in pages that are in use, as long as the result lives; what comes next lies together.
+
+    A process that was forked, and the one that it was forked from, copy each page that they write to. What a
+    job's start touches lay on some hundred pages otherwise, a few bytes on each.
+    """
+    header = sys.getsizeof(b"")
+    small: list[object] = [object() for _ in range(_GAPS // 16)]
+    small += [float(number) for number in range(_GAPS // 32)]
+    return small + [bytes(size - header) for size in range(48, 513, 16) for _ in range(_GAPS // size)]
