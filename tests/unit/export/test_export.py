@@ -225,6 +225,10 @@ class TestRefusals:
         assert out.read_bytes() == b"what was there before"
         assert list(out.parent.iterdir()) == [out]
 
+    def test_a_folder_in_the_files_place_is_refused(self, checkpoint: Path, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match="is a folder"):
+            export(checkpoint, tmp_path, quantization="f32", metadata={})
+
     def test_unknown_quantizations_and_foreign_metadata_are_refused(
         self, checkpoint: Path, tmp_path: Path
     ) -> None:

@@ -81,6 +81,8 @@ def export(
     for key in metadata:
         if not key.startswith(("linewise.", "general.")):
             raise ModelError(f"The metadata key {key!r} is not ours to write: begin it with 'linewise.'.")
+    if out.is_dir():
+        raise ModelError(f"{out} is a folder: name the GGUF file to write with --out.")
     checkpoint = open_checkpoint(checkpoint_dir)
     shape = read_shape(checkpoint.config)
     tokenizer = read_tokenizer(checkpoint_dir, shape.vocabulary)
