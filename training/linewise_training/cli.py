@@ -114,6 +114,7 @@ def sft_command(
     help="Stop training after this time; exit code 75 says that the same command would go on.",
 )
 @click.option("--prepare", is_flag=True, help="Make everything that training needs, but do not train.")
+@click.option("--redo", is_flag=True, help="Make stages again that were made with other settings.")
 def run_command(
     recipe: Recipe,
     corpus_options: tuple[str, ...],
@@ -124,6 +125,7 @@ def run_command(
     benchmarks: tuple[Path, ...],
     minutes: float | None,
     prepare: bool,
+    redo: bool,
 ) -> None:
     """Run or resume every stage of RECIPE; ends with a GGUF file and a page of figures.
 
@@ -137,7 +139,7 @@ def run_command(
     sources += [option for path in benchmarks for option in ("--benchmark", str(path))]
     sources += corpus_options
     try:
-        made = run_recipe(recipe, out, sources, minutes=minutes, prepare=prepare)
+        made = run_recipe(recipe, out, sources, minutes=minutes, prepare=prepare, redo=redo)
     except StageCutError as cut:
         click.echo(str(cut), err=True)
         raise SystemExit(os.EX_TEMPFAIL) from cut

@@ -1,7 +1,8 @@
 """A run of a recipe: its stages in order, each once, resumed where they were cut.
 
-Every stage writes into its own folder of the run folder and leaves `done.json` behind when it is complete; a
-stage whose settings changed since is done again, and so is everything after it.
+Every stage writes into its own folder of the run folder and leaves `done.json` behind when it is complete. A
+stage that was done or begun with other settings may hold hours of training: it is done again, and so is
+everything after it, only where that was asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import click
 
+from linewise.errors import FileError
 from linewise_training.recipe import Recipe
 from linewise_training.report.run import write_run_report
 
@@ -23,8 +25,9 @@ from linewise_training.report.run import write_run_report
 class Run:
     """A run folder and the stages done in it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, redo: bool = False) -> None:
         self.directory = directory
+        self.redo = redo
         self._settings = hashlib.sha256()
 
     def stage(
@@ -38,6 +41,8 @@ class Run:
         """Do `work` in the stage's folder unless it is done with these settings; returns the folder.
 
         Where `work` is not all that the stage takes, `complete` is false, and the rest is done another time.
+        Raises FileError, unless `redo` is set, where the folder holds work for other settings of the stage or
+        of those before it.
         """
         self._settings.update(repr((name, settings)).encode())
         digest = self._settings.hexdigest()
@@ -47,7 +52,12 @@ class Run:
             click.echo(f"{name}: done before")
             return folder
         if begun.is_file() and begun.read_text(encoding="utf-8") != digest:
-            shutil.rmtree(folder)  # half-done work for other settings cannot be gone on with
+            if not self.redo and any(path != begun for path in folder.iterdir()):
+                raise FileError(
+                    f"{folder} was made with other settings; go on with the same recipe and options, "
+                    "name another --out, or give --redo to delete and make again this stage and those after it"
+                )
+            shutil.rmtree(folder)  # work for other settings cannot be gone on with
         folder.mkdir(parents=True, exist_ok=True)
         marker.unlink(missing_ok=True)
         begun.write_text(digest, encoding="utf-8")
@@ -70,18 +80,20 @@ def run_recipe(
     *,
     minutes: float | None = None,
     prepare: bool = False,
+    redo: bool = False,
 ) -> Path:
     """Run or resume every stage; returns the GGUF file. `sources` are further options of the corpus stage.
 
     Leaves `report.html` in `directory`. Training that is not done `minutes` after the call is cut after a
     step, with a checkpoint, and StageCutError raised. With `prepare` nothing is trained: the stages' plans
-    and token files are made, and `directory` returned.
+    and token files are made, and `directory` returned. Raises FileError where a stage was made with other
+    settings, which `redo` makes again.
     """
     # Imported here so that `--help` does not load torch.
     from linewise_training import stage, steps  # noqa: PLC0415
 
     until = None if minutes is None else time.monotonic() + 60 * minutes
-    run = Run(directory)
+    run = Run(directory, redo=redo)
     options = (*recipe.corpus, *sources)
     corpus = run.stage("corpus", options, lambda out: steps.make_corpus(out, options))
     tokenizer = run.stage(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -318,7 +319,7 @@ def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path):
 def test_a_stage_is_done_once_and_again_when_its_settings_or_those_before_change(tmp_path):
     def run(first, second):
         done = []
-        folder = Run(tmp_path)
+        folder = Run(tmp_path, redo=True)
         folder.stage("first", first, lambda out: done.append("first"))
         folder.stage("second", second, lambda out: done.append("second"))
         return done
@@ -327,6 +328,32 @@ def test_a_stage_is_done_once_and_again_when_its_settings_or_those_before_change
     assert run(1, 2) == []
     assert run(1, 3) == ["second"]
     assert run(4, 3) == ["first", "second"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_was_made_with_other_settings_is_not_deleted_unasked(tmp_path, whole):
+    def trained(out):
+        (out / "model").write_text("hours of training")
+        if not whole:
+            raise KeyboardInterrupt
+
+    with nullcontext() if whole else pytest.raises(KeyboardInterrupt):
+        Run(tmp_path).stage("first", 1, trained)
+    for changed in (("first", 2), ("zeroth", 0)):
+        again = Run(tmp_path)
+        with pytest.raises(LinewiseError, match=r"first was made with other settings.*--redo"):
+            again.stage(*changed, lambda out: None)
+            again.stage("first", 1, lambda out: None)
+    assert (tmp_path / "first" / "model").read_text() == "hours of training"
+
+
+def test_a_stage_that_failed_before_it_made_anything_takes_other_settings(tmp_path):
+    def fail(out):
+        raise LinewiseError("no such folder")
+
+    with pytest.raises(LinewiseError, match="no such folder"):
+        Run(tmp_path).stage("corpus", 1, fail)
+    assert Run(tmp_path).stage("corpus", 2, lambda out: None) == tmp_path / "corpus"
 
 
 def test_half_done_work_is_kept_for_the_same_settings_and_dropped_for_others(tmp_path):
@@ -339,8 +366,8 @@ def test_half_done_work_is_kept_for_the_same_settings_and_dropped_for_others(tmp
     seen = []
     Run(tmp_path).stage("s", 1, lambda out: seen.append((out / "half").exists()))
     with pytest.raises(KeyboardInterrupt):
-        Run(tmp_path).stage("s", 2, cut)
-    Run(tmp_path).stage("s", 3, lambda out: seen.append((out / "half").exists()))
+        Run(tmp_path, redo=True).stage("s", 2, cut)
+    Run(tmp_path, redo=True).stage("s", 3, lambda out: seen.append((out / "half").exists()))
     assert seen == [True, False]
 
 
