@@ -90,6 +90,10 @@ def sft_command(
     from linewise_training import stage, steps  # noqa: PLC0415
 
     try:
+        if not (model / "config.json").is_file():  # found out now, not after the token files are made
+            raise LinewiseError(
+                f"{model} has no config.json; name the folder `model` that `linewise train pretrain` wrote"
+            )
         steps.plan_tuning(
             corpus, sequences, tokenizer, model, out, recipe.model.context, *recipe.sft, recipe.seed
         )

@@ -87,10 +87,6 @@ def plan_tuning(
 
     Only the edits are learned, given document and instruction.
     """
-    if not (checkpoint / "config.json").is_file():
-        raise LinewiseError(
-            f"{checkpoint} has no config.json; name the folder `model` that `linewise train pretrain` wrote"
-        )
     if mix.format == FimFormat.name:
         tokenizer = _with_fim_tokens(tokenizer, out / "tokenizer", context)
     write_plan(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from linewise.errors import LinewiseError
-from linewise_training.mix import Mix
+from linewise_training.cli import train
 from linewise_training.recipe import read_recipe
-from linewise_training.steps import make_tokenizer, plan_pretraining, plan_tuning
+from linewise_training.steps import make_tokenizer, plan_pretraining
 from linewise_training.token_file import read_jsonl
 
 NANO = read_recipe("nano")
@@ -64,7 +65,12 @@ def test_a_damaged_tokenizer_is_named(corpus, tokenizer, tmp_path):
 
 
 def test_tuning_refuses_what_is_no_model_before_it_does_anything(corpus, tokenizer, tmp_path):
-    out = tmp_path / "out"
-    with pytest.raises(LinewiseError, match=r"has no config\.json"):
-        plan_tuning(corpus, corpus / "s.jsonl", tokenizer, tmp_path, out, 512, Mix(), NANO.sft[1], seed=1)
+    sequences, out = corpus / "files.jsonl", tmp_path / "out"
+    options = {"corpus": corpus, "tokenizer": tokenizer, "sequences": sequences, "model": corpus, "out": out}
+    arguments = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    result = CliRunner().invoke(train, ["sft", "--recipe", "nano", *arguments])
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: {corpus} has no config.json; name the folder `model` that `linewise train pretrain` wrote\n"
+    )
     assert not out.exists()
