@@ -55,7 +55,7 @@ class Run:
             if not self.redo and any(path != begun for path in folder.iterdir()):
                 raise FileError(
                     f"{folder} was made with other settings; go on with the same recipe and options, "
-                    "name another --out, or give --redo to delete it and make it again with what comes after it"
+                    "name another --out, or give --redo to make it and what comes after it from scratch"
                 )
             shutil.rmtree(folder)  # work for other settings cannot be gone on with
         folder.mkdir(parents=True, exist_ok=True)
