@@ -1,5 +1,6 @@
 """What a run leaves and what it refuses: its report, its lock, the files that it must not write over."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -240,3 +241,14 @@ def test_an_interrupt_while_an_index_is_written_repeats_and_loses_nothing(tmp_pa
         output.finish(lambda: None)
     lines = (out if at == "_sink" else tmp_path / "out.jsonl.skipped.jsonl").read_text().splitlines()
     assert [json.loads(line).get("source", json.loads(line).get("line", 0) - 1) for line in lines] == [0, 1]
+
+
+def test_a_compressed_input_is_refused_in_one_sentence(tmp_path, source):
+    packed, out = tmp_path / "in.jsonl.gz", tmp_path / "out.jsonl"
+    packed.write_bytes(gzip.compress(source.read_bytes()))
+    done = run(packed, out)
+    assert done.exit_code == 1
+    assert done.output == (
+        f"Error: {packed} is compressed; unpack it first (gzip -dk), and name the unpacked file\n"
+    )
+    assert not out.exists()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from linewise.errors import LinewiseError
 
+_GZIP = b"\x1f\x8b"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -110,9 +112,16 @@ def _record(index: int, position: int, instruction: object, program: object) -> 
 
 
 def file_identity(path: Path) -> str:
-    """What tells a file from another: its size and the hash of its first mebibyte. Raises LinewiseError."""
+    """What tells a file from another: its size and the hash of its first mebibyte.
+
+    Raises LinewiseError where it cannot be read, and for a compressed one: none of its lines would be one.
+    """
     try:
         with path.open("rb") as stream:
-            return f"{path.stat().st_size}:{hashlib.sha256(stream.read(1 << 20)).hexdigest()}"
+            begin = stream.read(1 << 20)
+            size = path.stat().st_size
     except OSError as error:
         raise LinewiseError(f"cannot read {path}: {error.strerror}") from error
+    if begin.startswith(_GZIP):
+        raise LinewiseError(f"{path} is compressed; unpack it first (gzip -dk), and name the unpacked file")
+    return f"{size}:{hashlib.sha256(begin).hexdigest()}"
