@@ -22,8 +22,9 @@ __all__ = ["LANGUAGES", "Job", "Layer", "Limits", "Runner", "Status", "TestResul
 
 def __getattr__(name: str) -> Any:
     """Load what is asked for: a worker needs little of this package, and its jobs pay for all that it has."""
-    for module in ("job", "limits", "runner"):
-        found = importlib.import_module(f"{__name__}.{module}")
-        if name in __all__ and hasattr(found, name):
-            return getattr(found, name)
+    if name in __all__:
+        for module in ("job", "limits", "runner"):
+            found = importlib.import_module(f"{__name__}.{module}")
+            if hasattr(found, name):
+                return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -110,7 +111,7 @@ def _run(
         return Drive(program, mark)
     theirs.close()
     heard = Heard((b"", mark), {checker.CODE})
-    with ours:
+    with closing(ours):
         ended = watch(launched, walls, limits, deadline, ours, heard, others, messages=1)
     output = ended.output.decode("utf-8", "replace")
     if 1 in heard.passed:

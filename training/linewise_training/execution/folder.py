@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import Any
 
 from linewise_training.execution import namespaces as ns
@@ -42,16 +41,18 @@ class Folder:
             self._found = _look()
 
 
-def _look() -> list[Any]:
+def _look() -> tuple[Any, ...] | None:
     """What any change to the folders changes.
 
     The time of the last change tells alone but for one within the same tick of the kernel's clock: then a
     new file shows in the size, and the rest as itself.
     """
-    found: list[Any] = []
-    for path in (TMP, WORK):
-        with suppress(FileNotFoundError):
-            status = os.stat(path)  # noqa: PTH116
-            found += status[:4], status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_atime_ns
-            found += os.listxattr(path)
-    return found
+    try:
+        above, work = os.stat(TMP), os.stat(WORK)  # noqa: PTH116
+        attributes = os.listxattr(TMP), os.listxattr(WORK)
+    except OSError:  # gone, or no way in
+        return None
+    return (
+        above[:4], above.st_size, above.st_mtime_ns, above.st_ctime_ns, above.st_atime_ns,
+        work[:4], work.st_size, work.st_mtime_ns, work.st_ctime_ns, work.st_atime_ns, attributes,
+    )  # fmt: skip

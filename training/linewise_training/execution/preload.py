@@ -18,7 +18,7 @@ _PRELOADED = (
     "re", "statistics", "string", "struct", "textwrap", "threading", "time", "traceback", "types",
     "typing", "unicodedata", "warnings",
 )  # fmt: skip
-_GAPS = 1 << 16  # bytes that may be free in objects of one size
+_GAPS = 1 << 14
 
 
 def preload() -> Hooks:

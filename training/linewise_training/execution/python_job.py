@@ -72,8 +72,10 @@ def run_python(
         return [marks, tests, row["code"]]
     theirs.close()
     heard = Heard(marks)
-    with ours:
+    try:
         ended = watch(launched, walls, limits, started + timeout, ours, heard, others, messages=len(marks))
+    finally:
+        ours.close()
     if folder:
         folder.renew()
     seconds = time.monotonic() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import socket
@@ -32,9 +33,10 @@ class Ended(NamedTuple):
     """What it used too much of, or nothing."""
 
 
-def channel() -> tuple[socket.socket, socket.socket]:
+def channel() -> tuple[socket.SocketType, socket.SocketType]:
     """The worker's and the process's end of a channel of whole messages."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # Of the type below that of `socket`, which does the same by a dozen functions of Python.
+    ours, theirs = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     ours.setblocking(False)
     return ours, theirs
@@ -45,7 +47,7 @@ def watch(
     walls: Walls,
     limits: Limits,
     deadline: float,
-    ours: socket.socket,
+    ours: socket.SocketType,
     hear: Callable[[bytes], None],
     others: frozenset[int] = frozenset(),
     *,
@@ -115,7 +117,7 @@ def _drain(fd: int, output: bytearray, most: int, *, ends: bool) -> None:
             pass
 
 
-def _hear(ours: socket.socket, pid: int, hear: Callable[[bytes], None]) -> bool:
+def _hear(ours: socket.SocketType, pid: int, hear: Callable[[bytes], None]) -> bool:
     """Take one message; whether there may be more."""
     try:
         message, extra, _, _ = ours.recvmsg(_PACKET, _EXTRA)
