@@ -14,7 +14,7 @@ import click
 
 from linewise import __version__
 from linewise.commands.joining import joined_command, joined_names
-from linewise.errors import LinewiseError
+from linewise.errors import LinewiseError, told
 
 ENTRY_POINTS = "linewise.commands"
 INTERRUPTED = 130
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         # Most often standard output is gone or full; Python would complain once more when it flushes at exit.
         if not isinstance(error, BrokenPipeError):
-            click.echo(f"linewise: {error}", err=True)
+            click.echo(f"linewise: {told(error)}", err=True)
         sys.stdout = None
         code = 1
     sys.exit(code)

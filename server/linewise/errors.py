@@ -4,6 +4,20 @@ Every message says what was wrong, where, and what to do. Commands turn them int
 error and exit status 1; the language server turns them into `window/showMessage`.
 """
 
+from __future__ import annotations
+
+import errno
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def told(error: Exception) -> str:
+    """What an error says to a user: a full disk by that name, since such an error seldom names a file."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = f" for {error.filename}" if error.filename else ""
+        return f"there is no room left on the disk{where} ({error.strerror}); make some, and try again"
+    return str(error)
+
 
 class LinewiseError(Exception):
     """Base of every error that a user of Linewise may meet."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from linewise.errors import LinewiseError
+from linewise.errors import LinewiseError, told
 from linewise_training.corpus import corpus_command
 from linewise_training.corpus.decontaminate_command import decontaminate_command
 from linewise_training.export.command import export_command
@@ -148,7 +148,7 @@ def run_command(
         click.echo(str(cut), err=True)
         raise SystemExit(os.EX_TEMPFAIL) from cut
     except (LinewiseError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(told(error)) from error
     click.echo(f"{'prepared' if prepare else 'model'}: {made}")
 
 
@@ -164,7 +164,7 @@ def pack_command(run: Path, out: Path, part_mib: int, *, trained: bool) -> None:
     try:
         parts = pack(run, out, trained=trained, part_bytes=part_mib * MEBIBYTE)
     except (LinewiseError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(told(error)) from error
     click.echo(f"{out}: {len(parts)} parts, {sum(part.stat().st_size for part in parts) / MEBIBYTE:.1f} MiB")
 
 
@@ -176,7 +176,7 @@ def unpack_command(parcel: Path, run: Path) -> None:
     try:
         click.echo(f"{run}: {len(unpack(parcel, run))} files")
     except (LinewiseError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(told(error)) from error
 
 
 def _report(figures: Mapping[str, Any]) -> None:

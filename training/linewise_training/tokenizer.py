@@ -69,7 +69,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
 def save_tokenizer(tokenizer: Tokenizer, directory: Path, context_length: int) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json`, as transformers reads them."""
     directory.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(directory / "tokenizer.json"))
+    # Written here: what the library raises for a full disk is a bare Exception.
+    (directory / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": END,

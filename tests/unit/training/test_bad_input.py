@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -74,3 +76,31 @@ def test_tuning_refuses_what_is_no_model_before_it_does_anything(corpus, tokeniz
         f"Error: {corpus} has no config.json; name the folder `model` that `linewise train pretrain` wrote\n"
     )
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tokenizer", "--in", "corpus/files.jsonl", "--out", "out", "--vocabulary", "400"],
+        ["corpus", "--folder", "code", "--licence", "MIT", "--out", "out"],
+        ["run", "nano", "--out", "out", "--", "--folder", "code", "--licence", "MIT"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_full_disk_is_called_so(corpus, tmp_path, command):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "long.py").write_text(
+        "".join(f"def f{n}():\n    return {n}\n\n" for n in range(500))
+    )
+    # A limit on the size of files stands in for the disk: the kernel's error is of the same kind.
+    begin = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)); "
+    done = subprocess.run(
+        [sys.executable, "-c", begin + "from linewise.cli import main; main()", "train", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "there is no room left on the disk" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from linewise.errors import LinewiseError
+from linewise.errors import LinewiseError, told
 from linewise_training.corpus import origins
 from linewise_training.corpus.archives import archive, archive_files, package_of
 from linewise_training.corpus.decontaminate import BENCHMARKS, file_digest
@@ -267,7 +267,7 @@ def corpus_command(
         manifest = {**writer.manifest(), BENCHMARKS: kept_out, **({"stopped": True} if stopped else {})}
         (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     except (LinewiseError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(told(error)) from error
     click.echo(
         f"{manifest['files']} files ({writer.characters / 1e6:.1f} MB), {manifest['pairs']} pairs and "
         f"{manifest['histories']} histories ({manifest['history_edits']} edits) in {out}"

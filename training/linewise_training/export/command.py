@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from linewise.errors import LinewiseError
+from linewise.errors import LinewiseError, told
 from linewise_training.export.gguf_model import QUANTIZATIONS, export
 from linewise_training.export.licence import LICENCE_KEY, licence_option, stated_licence
 
@@ -69,7 +69,7 @@ def export_command(
             metadata[LICENCE_KEY] = licence
         written = export(model, out, quantization=quantization, metadata=metadata)
     except (LinewiseError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(told(error)) from error
     types = ", ".join(f"{count} {kind}" for kind, count in sorted(written.tensor_types.items()))
     click.echo(
         f"{written.path}: {written.size_bytes:,} bytes ({written.size_bytes / 2**20:.1f} MiB), "
