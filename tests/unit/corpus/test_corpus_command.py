@@ -56,6 +56,14 @@ def test_a_folder_becomes_files_pairs_and_a_manifest_that_counts_them(tree, json
     assert manifest["files_by_licence"] == {"MIT": 1}
 
 
+def test_a_corpus_of_nothing_is_refused_and_what_is_there_stays(tmp_path):
+    (tmp_path / "files.jsonl").write_text("what was there before")
+    refused = run("--out", tmp_path)
+    assert refused.exit_code == 2
+    assert "name a source" in refused.output
+    assert (tmp_path / "files.jsonl").read_text() == "what was there before"
+
+
 def test_a_pair_that_asks_what_a_benchmark_asks_is_left_out(tree, jsonl, mit, tmp_path):
     root = tree({"LICENSE": mit, "good.py": GOOD})
     prompt = 'def plus(a, b):\n    """Add two numbers together."""\n'

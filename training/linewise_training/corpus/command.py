@@ -221,6 +221,10 @@ def corpus_command(
     limit: int | None,
 ) -> None:
     """Harvest local Python into training text with provenance."""
+    if not (
+        stdlib or packages or names or folders or archives or repositories or mbpp or leetcode or instructions
+    ):
+        raise click.UsageError("there is nothing to take; name a source, such as --stdlib or --folder DIR")
     try:
         problems = [problem for path in benchmarks for problem in benchmark_problems(path)]
         benchmark = Decontaminator(code for _, code in problems)
