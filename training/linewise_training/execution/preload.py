@@ -18,7 +18,7 @@ _PRELOADED = (
     "re", "statistics", "string", "struct", "textwrap", "threading", "time", "traceback", "types",
     "typing", "unicodedata", "warnings",
 )  # fmt: skip
-_GAPS = 1 << 14
+_GAPS = 1 << 14  # bytes to take of objects of one size: what may be free in pages in use
 
 
 def preload() -> Hooks:
