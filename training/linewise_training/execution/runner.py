@@ -177,19 +177,32 @@ class _Server:
             if asked is None and not self._sent:
                 break
             try:
-                if asked:
-                    self._send(asked)
-                if self._sent and (asked is None or len(self._sent) > 1):
-                    verdict = self._running().verdict()
-                    self._sent.popleft().answer.set_result(verdict)
-            except (EOFError, OSError):
-                self._bury()
+                self._go_on(asked)
             except Exception as error:
-                # Whatever it is, it belongs to those who wait for an answer.
-                while self._sent:
-                    self._sent.popleft().answer.set_exception(error)
+                self._give_up(asked, error)
         if self._worker:
             self._worker.end()
+
+    def _go_on(self, asked: _Asked | None) -> None:
+        """Send a job, or wait for the verdict on the first that was sent."""
+        try:
+            if asked:
+                self._send(asked)
+            if self._sent and (asked is None or len(self._sent) > 1):
+                verdict = self._running().verdict()
+                self._sent.popleft().answer.set_result(verdict)
+        except (EOFError, OSError):
+            self._bury()
+
+    def _give_up(self, asked: _Asked | None, error: Exception) -> None:
+        """Whatever it is, it belongs to those who wait for an answer; the worker's would come too late."""
+        for waiting in (*self._sent, *([asked] if asked and asked not in self._sent else [])):
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+        self._sent.clear()
+        if self._worker:
+            self._worker.end()
+            self._worker = None
 
     def _next(self) -> _Asked | None:
         """The next job; none if it is time to wait for an answer, or to end."""
@@ -232,10 +245,9 @@ class _Server:
             asked = self._sent.popleft()
             reason = "the worker process that ran it died, twice"
             asked.answer.set_result(failed(asked.job, Status.RUNTIME_ERROR, reason, "", 0.0))
-        again = list(self._sent)
-        self._sent.clear()
-        for asked in again:
-            self._send(asked)
+        for _ in range(len(self._sent)):  # each goes to the end; one that cannot be sent is not forgotten
+            self._send(self._sent[0])
+            self._sent.popleft()
 
 
 class _Worker:
