@@ -20,10 +20,10 @@ from linewise_training.evaluation.grading import Item, grade
 from linewise_training.evaluation.models import LoadedModel
 from linewise_training.evaluation.page import page
 from linewise_training.evaluation.problems import Problem
-from linewise_training.evaluation.progress import Progress
 from linewise_training.evaluation.report import figures
 from linewise_training.evaluation.writing import Shape, ask
 from linewise_training.execution import Runner, Status
+from linewise_training.progress import Progress
 from linewise_training.sampling import DEFAULT_LANES, Ask, draw, sample_seed
 
 

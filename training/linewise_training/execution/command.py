@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from linewise.errors import LinewiseError
 from linewise_training.execution.job import DEFAULT_TIMEOUT, Job, Verdict
 from linewise_training.execution.runner import Runner
 from linewise_training.lock import open_alone
+from linewise_training.progress import Progress
 
 BAD_LINE = "bad_line"
 _FIELDS = ("code", "tests", "language", "timeout")
@@ -148,11 +146,7 @@ def _run(runner: Runner, lines: BinaryIO, done: int, sink: BinaryIO, tally: _Tal
                 waiting.append(parsed[0])
                 yield parsed[1]
 
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True,
-    ) as progress:  # fmt: skip
-        task = progress.add_task("running", total=total, completed=done)
+    with Progress("running", total, completed=done) as progress:
         with contextlib.closing(runner.run(jobs())) as verdicts:
             for verdict in verdicts:
                 _write_bad(waiting, sink, tally)
@@ -160,7 +154,7 @@ def _run(runner: Runner, lines: BinaryIO, done: int, sink: BinaryIO, tally: _Tal
                 assert isinstance(row, dict)
                 _write(sink, {**row, **_told(verdict)})
                 tally.statuses[verdict.status.value] += 1
-                progress.update(task, advance=1)
+                progress.advance(1)
         _write_bad(waiting, sink, tally)
     os.fsync(sink.fileno())
 

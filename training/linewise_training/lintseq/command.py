@@ -23,7 +23,7 @@ from linewise_training.lintseq.on_ray import require_ray, sample_on_ray
 from linewise_training.lintseq.output import Counts, Output, files_of
 from linewise_training.lintseq.plan import BLANK_LINES, PYTHON, Plan
 from linewise_training.lintseq.pool import sample_in_processes
-from linewise_training.lintseq.progress import Progress
+from linewise_training.lintseq.progress import RunProgress
 from linewise_training.lintseq.records import Record, Unreadable, extent, file_identity, read_records
 from linewise_training.lintseq.worker import Outcome, Written
 
@@ -150,7 +150,7 @@ def lintseq_command(
         whole = extent(source)  # asked in any case: it raises where the file cannot be read
         with (
             Output(out, settings, restart=restart) as output,
-            Progress(limit or whole, output.counts) as progress,
+            RunProgress(limit or whole, output.counts) as progress,
         ):
             if output.next:
                 click.echo(f"going on after line {output.next} of {source}", err=True)

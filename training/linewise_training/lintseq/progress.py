@@ -1,46 +1,22 @@
-"""A progress bar on standard error, where that is a terminal: rate, and time left."""
+"""The progress bar of a LintSeq run: rate, and time left."""
 
 from __future__ import annotations
 
-import sys
 import time
-from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import TaskProgressColumn
 
 from linewise_training.lintseq.output import Counts
+from linewise_training.progress import Progress
 
 
-class Progress:
-    """Shows how far a run is. Use it as a context manager.
-
-    `total` is the input's extent, or the number of lines to read.
-    """
+class RunProgress(Progress):
+    """Shows how far a run is. `total` is the input's extent, or the number of lines to read."""
 
     def __init__(self, total: int, before: Counts) -> None:
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("starting", total=total)
+        super().__init__("starting", total, amount=TaskProgressColumn())
         self._before = before.sequences
         self._began = time.monotonic()
-
-    def __enter__(self) -> Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def at(self, position: int, counts: Counts) -> None:
         """Everything up to `position` of the input is done."""

@@ -21,7 +21,7 @@ from linewise_training.evaluation.edits.sources import read_sources
 from linewise_training.evaluation.edits.suggest import PlainFormat, Suggestion, open_document, suggest
 from linewise_training.evaluation.edits.tasks import CursorTask, commit_tasks, editing_tasks, gap_tasks
 from linewise_training.evaluation.models import FIM, PLAIN, LoadedModel
-from linewise_training.evaluation.progress import Progress
+from linewise_training.progress import Progress
 from linewise_training.sampling import JsonlFile
 
 BASELINE = "baseline"
