@@ -35,6 +35,10 @@ class EngineError(LinewiseError):
     """An engine cannot load its model or cannot go on generating."""
 
 
+class BusyError(EngineError):
+    """An engine has as many requests waiting as it takes: the caller may try again, or do without."""
+
+
 class ModelError(EngineError):
     """A model file is missing, damaged, or not of a kind that can be served."""
 

@@ -31,6 +31,10 @@ class Sampling:
     max_tokens: int = 256
 
 
+Priority: TypeAlias = Literal["inline", "next edit", "write"]
+"""What a generation is for. An engine that runs several at once lets those named first go before the others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One generation.
@@ -39,12 +43,17 @@ class Request:
     word of what was typed, which must not be tokenized on its own (token healing). It comes back as part
     of the generated text. Generation ends before the first of `stop` special tokens (their text), at end
     of sequence, or after `sampling.max_tokens`.
+
+    `slot` names what the prompt is of, such as one open document: an engine with several cache slots keeps
+    one for each name. A new inline request ends an older one of its slot; the empty name is nobody's.
     """
 
     prompt: tuple[Segment, ...]
     sampling: Sampling = field(default_factory=Sampling)
     healed: str = ""
     stop: tuple[str, ...] = ()
+    slot: str = ""
+    priority: Priority = "write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ class ModelInfo:
 
     `format` is the name of the Format that it was trained on, if known; `fim` are its fill-in-the-middle
     tokens, if it has any; `begin` is the special token that every text begins with, by its text, empty
-    where there is none.
+    where there is none. `lanes` is how many generations its engine runs at once.
     """
 
     name: str
@@ -103,6 +112,7 @@ class ModelInfo:
     metadata: Mapping[str, str]
     fim: FimTokens | None = None
     begin: str = ""
+    lanes: int = 1
 
 
 class CancelSignal(Protocol):
@@ -114,7 +124,7 @@ class CancelSignal(Protocol):
 
 
 class Engine(Protocol):
-    """A loaded model. One generation at a time; a second caller waits."""
+    """A loaded model. It runs `info.lanes` generations at once; a further caller waits."""
 
     @property
     def info(self) -> ModelInfo:
@@ -126,9 +136,10 @@ class Engine(Protocol):
         ...
 
     def stream(self, request: Request, cancel: CancelSignal | None = None) -> Iterator[Token]:
-        """Generate. Prompt tokens shared with the call before are not read again.
+        """Generate. Prompt tokens shared with the call before of the same slot are not read again.
 
-        Raises EngineError when the prompt does not fit the context, or the back end fails.
+        Raises EngineError when the prompt does not fit the context, or the back end fails; BusyError when
+        too many wait already.
         """
         ...
 
