@@ -32,7 +32,7 @@ class Sampling:
 
 
 Priority: TypeAlias = Literal["inline", "next edit", "write"]
-"""What a generation is for. An engine that runs several at once lets those named first go before the others."""
+"""What a generation is for. An engine that runs several at once takes them in this order."""
 
 
 @dataclass(frozen=True, slots=True)
