@@ -85,10 +85,10 @@ class TestTokenize:
     def test_the_cache_of_tokenized_text_is_bounded_and_right(
         self, engine: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("linewise.engines.llama_cpp._CACHED_TOKENS", 500)
+        monkeypatch.setattr("linewise.engines.llama_model._CACHED_TOKENS", 500)
         texts = [f"{index} " * 60 for index in range(10, 20)] + ["x " * 600]
         first = [engine.tokenize((Segment(text),)) for text in texts]
-        assert sum(map(len, engine._tokenized.values())) <= 500
+        assert sum(map(len, engine._model._tokenized.values())) <= 500
         assert [engine.tokenize((Segment(text),)) for text in texts] == first
 
 
