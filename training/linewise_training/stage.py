@@ -34,12 +34,15 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from linewise.errors import LinewiseError
+from linewise_training import on_cpu
 from linewise_training.callbacks import LossLog, StepProgress, TimeLimit, tensorboard
 from linewise_training.optimizer import new_optimizer
 from linewise_training.plan import StagePlan, read_plan
 from linewise_training.schedule import ModelShape, Schedule, learning_rate_factor
 from linewise_training.throughput import Throughput, peak_flops
 from linewise_training.token_file import TokenFile
+
+on_cpu.register()
 
 _CLASSES = {"llama": (LlamaConfig, LlamaForCausalLM), "olmo": (OlmoConfig, OlmoForCausalLM)}
 
@@ -81,8 +84,8 @@ def load_model(checkpoint: Path) -> PreTrainedModel:
 
 
 def _attention() -> str:
-    # Both keep attention within an example; on a GPU flex attention skips the blocks that sdpa would hide.
-    return "flex_attention" if torch.cuda.is_available() else "sdpa"
+    # Both keep attention within an example, and skip what a mask would hide.
+    return "flex_attention" if torch.cuda.is_available() else on_cpu.BY_EXAMPLE
 
 
 class StageTrainer(Trainer):  # type: ignore[misc]
@@ -110,6 +113,20 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         """Train, and count the seconds."""
         self._began = time.monotonic()
         return super().train(*args, **kwargs)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Mean cross entropy (nats) of the learned tokens, which number `num_items_in_batch` in a step."""
+        if torch.cuda.is_available():
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        total, learned = on_cpu.language_model_loss(model, **inputs)
+        loss = total / (learned if num_items_in_batch is None else num_items_in_batch)
+        return (loss, {}) if return_outputs else loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The schedule's optimizer over the model's parameters."""

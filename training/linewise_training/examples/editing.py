@@ -18,6 +18,11 @@ from linewise_training.examples.example import Example
 from linewise_training.examples.form import EditingTask, Form, TaskCursor
 from linewise_training.examples.in_edit_log import EDIT_LOG
 
+IN_PROGRESS = 0.67
+"""Share of the examples in which a hunk is in progress."""
+WITHIN_LINE = 0.3
+"""Share of those in which text stands after the cursor on its line, and nothing else is missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -59,7 +64,18 @@ def editing_task(
         return None
     spans = _spans(window.lines, rng)
     order = spans if rng.random() < 0.5 else rng.sample(spans, len(spans))
-    cursor = _cursor_in(window.lines[slice(*order[-1])], rng) if rng.random() < 0.67 else None
+    cursor = None
+    if rng.random() < IN_PROGRESS:
+        added = window.lines[slice(*order[-1])]
+        if rng.random() < WITHIN_LINE and any(line.strip() for line in added):
+            # All below the line stands, as it does for somebody who changes one: only this line is taken.
+            row = next(row for row, line in enumerate(added) if line.strip())
+            start = order[-1][0] + row
+            spans[spans.index(order[-1])] = (start, start + 1)
+            order = [*order[:-1], (start, start + 1)]
+            cursor = _cursor_within(added[row], rng)
+        else:
+            cursor = _cursor_in(added, rng)
     taken = {i for start, end in spans for i in range(start, end)}
     shown = {i: line for i, line in enumerate(window.lines) if i not in taken}
     if cursor and cursor.there is not None:
@@ -94,13 +110,15 @@ def _cursor_in(added: Lines, rng: random.Random) -> TaskCursor:
     row = rng.randrange(len(added))
     line = added[row]
     column = column_in(line, rng)
-    kind = rng.random()
-    if row or kind < 0.5:
+    if row or rng.random() < 0.6:
         return TaskCursor(row, column, None)  # new lines, typed one after another
-    if kind < 0.75:
-        return TaskCursor(row, column, line[:column])  # the line stands there up to the cursor
-    tail = line[rng.randint(column, len(line)) :]
-    return TaskCursor(row, column, line[:column] + tail)  # text is missing in the middle of the line
+    return TaskCursor(row, column, line[:column])  # the line stands there up to the cursor
+
+
+def _cursor_within(line: str, rng: random.Random) -> TaskCursor:
+    """Text is missing in the middle of `line`, which is not blank: what follows it stands."""
+    column = column_in(line.rstrip(), rng)
+    return TaskCursor(0, column, line[:column] + line[rng.randint(column, len(line)) :])
 
 
 def column_in(line: str, rng: random.Random) -> int:
