@@ -1,0 +1,195 @@
+"""The cache of many token sequences in one llama.cpp context: a stream for each document used lately.
+
+Each stream has cells of its own, so attention over a document costs what that document is long, whatever
+else is open. A stream keeps the tokens that a generation shares with the one before it, from the first
+token on: going back to any earlier place costs nothing. A prompt that begins like another stream's is copied
+from there instead of being read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from linewise.engines import llama_library
+from linewise.engines.cache_slot import common_prefix
+from linewise.engines.cores import Threads
+from linewise.engines.llama_library import api
+from linewise.engines.sampling import Logits
+from linewise.errors import EngineError
+
+CHUNK = 64
+"""Tokens decoded at once: see `engines.cache_slot.CHUNK`."""
+
+WORTH_COPYING = 64
+"""Tokens: llama.cpp copies a stream whole, in about the time of reading this many (embedded model: 1 ms)."""
+
+
+@dataclass(eq=False)
+class Stream:
+    """One sequence: `tokens` are those whose keys and values the cache holds. `owner` is a document's name.
+
+    `busy` while a generation uses it; `used` grows with each use, so the least is the one used longest ago.
+    """
+
+    index: int
+    owner: str = ""
+    tokens: list[int] = field(default_factory=list)
+    busy: bool = False
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Tokens to append to `stream`; logits are wanted after each (`every`), the last (`last`), or none."""
+
+    stream: Stream
+    tokens: Sequence[int]
+    every: bool = False
+    last: bool = True
+
+
+class StreamCache:
+    """`count` streams of `limit` tokens each. Use it from one thread.
+
+    It does not own the model: close it before the model.
+    """
+
+    def __init__(self, model: int, vocabulary_size: int, *, count: int, limit: int, threads: Threads) -> None:
+        """Raises EngineError where memory is short."""
+        self._context = llama_library.open_context(
+            model, tokens=-(-limit // 256) * 256 * count, chunk=CHUNK, threads=threads, sequences=count
+        )
+        self._memory = api.llama_get_memory(self._context)
+        self._batch = api.llama_batch_init(CHUNK, 0, 1)
+        self._vocabulary_size = vocabulary_size
+        self._goes_back = not (api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model))
+        self._clock = 0
+        self.streams = tuple(Stream(index) for index in range(count))
+        self.evicted = 0
+        for row in range(CHUNK):
+            self._batch.n_seq_id[row] = 1
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether a stream can be cut at any place: not so where the model keeps a running state."""
+        return self._goes_back
+
+    def shared(self, tokens: Sequence[int]) -> int:
+        """How many leading tokens of `tokens` some stream holds."""
+        return max(common_prefix(stream.tokens, tokens) for stream in self.streams)
+
+    def take(self, owner: str, tokens: list[int]) -> Stream:
+        """The stream on which `tokens` are to be read, now busy: what it holds is a part of their beginning.
+
+        At least the last token is left to be read, because reading it gives the logits. There must be a
+        stream that is not busy.
+        """
+        self._clock += 1
+        most = len(tokens) - 1
+        own = self._of(owner)
+        if own is not None and common_prefix(own.tokens, tokens) + WORTH_COPYING > most:
+            target = own
+        else:
+            shared = {stream: common_prefix(stream.tokens, tokens) for stream in self.streams}
+            target = own or self._victim(shared)
+            source = max(self.streams, key=lambda stream: self._copied(stream, shared[stream], most))
+            if self._copied(source, shared[source], most) >= shared[target] + WORTH_COPYING:
+                self._copy(source, target)
+        # A second generation of a document has a stream that is nobody's.
+        target.owner = "" if any(one.owner == owner for one in self.streams if one is not target) else owner
+        target.busy, target.used = True, self._clock
+        self.cut(target, min(common_prefix(target.tokens, tokens), most))
+        return target
+
+    def give_back(self, stream: Stream) -> None:
+        """The generation on `stream` is over; what it holds is kept for the next one."""
+        stream.busy = False
+
+    def forget(self, owner: str) -> None:
+        """A document was closed: its stream is free, and empty unless a generation is still using it."""
+        for stream in self.streams:
+            if owner and stream.owner == owner:
+                stream.owner = ""
+                if not stream.busy:
+                    self.cut(stream, 0)
+
+    def cut(self, stream: Stream, length: int) -> None:
+        """Keep the first `length` tokens of `stream`, or none where the model cannot go back."""
+        if length == len(stream.tokens):
+            return
+        if length and not api.llama_memory_seq_rm(self._memory, stream.index, length, -1):
+            length = 0
+        if not length:
+            api.llama_memory_seq_rm(self._memory, stream.index, -1, -1)
+        del stream.tokens[length:]
+
+    def decode(self, pieces: Sequence[Piece]) -> None:
+        """Read `pieces`, at most CHUNK tokens in all, each of another stream.
+
+        Raises EngineError when llama.cpp fails; then the streams of `pieces` are empty.
+        """
+        batch, row = self._batch, 0
+        for piece in pieces:
+            stream, start, end = piece.stream, len(piece.stream.tokens), len(piece.tokens) - 1
+            for place, token in enumerate(piece.tokens):
+                batch.token[row] = token
+                batch.pos[row] = start + place
+                batch.seq_id[row][0] = stream.index
+                batch.logits[row] = piece.every or (piece.last and place == end)
+                row += 1
+        batch.n_tokens = row
+        try:
+            llama_library.decode(self._context, batch)
+        except EngineError:
+            # Which of the tokens made it into the cache is unknown, so none is trusted.
+            for piece in pieces:
+                api.llama_memory_seq_rm(self._memory, piece.stream.index, -1, -1)
+                piece.stream.tokens.clear()
+            raise
+        for piece in pieces:
+            piece.stream.tokens.extend(piece.tokens)
+
+    def logits(self, row: int) -> Logits:
+        """A copy of the logits of `row` of what was decoded last."""
+        pointer = api.llama_get_logits_ith(self._context, row)
+        if not pointer:
+            raise EngineError("The model gives no next-token scores: it is not a model that generates text.")
+        address = ctypes.addressof(pointer.contents)
+        return np.array((ctypes.c_float * self._vocabulary_size).from_address(address), dtype=np.float32)
+
+    def close(self) -> None:
+        """Free the context."""
+        api.llama_batch_free(self._batch)
+        api.llama_free(self._context)
+
+    def _of(self, owner: str) -> Stream | None:
+        """The document's own stream, unless a generation is using it."""
+        if not owner:
+            return None
+        return next((one for one in self.streams if one.owner == owner and not one.busy), None)
+
+    def _victim(self, shared: dict[Stream, int]) -> Stream:
+        """The stream to use for a document that has none."""
+        free = [stream for stream in self.streams if not stream.busy]
+        # What nobody owns may simply go on where it begins in the same way.
+        ours = max((one for one in free if not one.owner), key=lambda one: shared[one], default=None)
+        if ours is not None and shared[ours] >= WORTH_COPYING:
+            return ours
+        victim = min(free, key=lambda one: (bool(one.tokens), one.used, one.index))
+        self.evicted += bool(victim.owner and victim.tokens)
+        return victim
+
+    def _copied(self, stream: Stream, shared: int, most: int) -> int:
+        """How many tokens a copy of `stream` would save to read."""
+        if not self._goes_back and (shared < len(stream.tokens) or shared > most):
+            return 0
+        return min(shared, most)
+
+    def _copy(self, source: Stream, target: Stream) -> None:
+        self.cut(target, 0)
+        api.llama_memory_seq_cp(self._memory, source.index, target.index, -1, -1)
+        target.tokens = list(source.tokens)

@@ -1,0 +1,179 @@
+"""One generation in the scheduler, and the iterator of its tokens that the caller holds."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from types import TracebackType
+
+from linewise.engines.cache_slot import common_prefix
+from linewise.engines.generation import Ending, Lane
+from linewise.engines.protocol import CancelSignal, Priority, Request, Token
+from linewise.errors import EngineError
+from linewise.serving.cache import Stream
+from linewise.serving.statistics import RequestStatistics
+
+RANKS: dict[Priority, int] = {"inline": 0, "next edit": 1, "write": 2}
+"""What goes first: the least."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The last thing that a caller is sent."""
+
+    statistics: RequestStatistics
+    error: EngineError | None
+
+
+@dataclass(eq=False)
+class Task:
+    """One generation: `tokens` are those of the prompt and those chosen since, read or not.
+
+    The thread that decodes is the only one that changes it, but for `given_up`, which any thread may set.
+    Times are of `time.perf_counter`.
+    """
+
+    request: Request
+    lane: Lane
+    tokens: list[int]
+    cancel: CancelSignal | None
+    prompt_tokens: int = 0
+    number: int = 0
+    stream: Stream | None = None
+    given_up: bool = False
+    passed_over: int = 0  # steps in which others went before its prompt
+    reused: int | None = None
+    drafted: int = 0
+    accepted: int = 0
+    submitted: float = 0.0
+    began: float | None = None
+    first_token: float | None = None
+    outbox: SimpleQueue[list[Token] | _End] = field(default_factory=SimpleQueue)
+    _told: int = 0
+
+    @property
+    def rank(self) -> int:
+        """Its priority as a number: the least goes first."""
+        return RANKS[self.request.priority]
+
+    @property
+    def unread(self) -> int:
+        """How many of its tokens the cache does not hold yet; at least one while it runs."""
+        return len(self.tokens) - (len(self.stream.tokens) if self.stream is not None else 0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or nobody wants it any more."""
+        return (
+            self.lane.ended is not None or self.given_up or (self.cancel is not None and self.cancel.is_set())
+        )
+
+    @property
+    def held(self) -> Stream:
+        """Its stream. Only while it runs."""
+        assert self.stream is not None
+        return self.stream
+
+    def shares(self, other: Task) -> int:
+        """How many leading tokens it has in common with `other`."""
+        return common_prefix(self.tokens, other.tokens)
+
+    def tell(self) -> None:
+        """Send the caller the tokens that are new."""
+        fresh = list(self.lane.tokens[self._told :])
+        if fresh:
+            if self.first_token is None:
+                self.first_token = time.perf_counter()
+            self._told += len(fresh)
+            self.outbox.put(fresh)
+
+    def finish(self, error: EngineError | None = None) -> RequestStatistics:
+        """Send the caller the end, and `error` if that is why. Only once."""
+        now = time.perf_counter()
+        ended: Ending = "failed" if error is not None else (self.lane.ended or "cancelled")
+        if error is None and self.lane.ended is not None:
+            rest = list(self.lane.generation().tokens[self._told :])
+            if rest:
+                self.first_token = self.first_token or now
+                self.outbox.put(rest)
+        statistics = RequestStatistics(
+            slot=self.request.slot,
+            priority=self.request.priority,
+            prompt_tokens=self.prompt_tokens,
+            reused_tokens=self.reused or 0,
+            generated_tokens=self.lane.count,
+            drafted_tokens=self.drafted,
+            accepted_tokens=self.accepted,
+            queued_seconds=(now if self.began is None else self.began) - self.submitted,
+            first_token_seconds=None if self.first_token is None else self.first_token - self.submitted,
+            total_seconds=now - self.submitted,
+            ended=ended,
+        )
+        self.outbox.put(_End(statistics, error))
+        return statistics
+
+
+class TokenStream(Generator[Token, None, None]):
+    """The tokens of one generation, as they come. Closing it, or letting go of it, ends the generation.
+
+    `statistics` is None until the generation has ended. Nothing is submitted before the first token is asked
+    for. Use it from one thread.
+    """
+
+    def __init__(self, task: Task, submit: Callable[[Task], None]) -> None:
+        self._task = task
+        self._submit: Callable[[Task], None] | None = submit
+        self._ready: deque[Token] = deque()
+        self._over = False
+        self.statistics: RequestStatistics | None = None
+
+    def send(self, _value: None, /) -> Token:
+        """The next token. Raises EngineError when the generation fails, BusyError when too many wait."""
+        if self._over:
+            raise StopIteration
+        if self._submit is not None:
+            submit, self._submit = self._submit, None
+            try:
+                submit(self._task)
+            except BaseException:
+                self._over = True
+                raise
+        cancel = self._task.cancel
+        while not self._ready:
+            came = self._task.outbox.get()
+            if isinstance(came, _End):
+                self._over, self.statistics = True, came.statistics
+                if came.error is not None:
+                    raise came.error
+                raise StopIteration
+            self._ready.extend(came)
+        if cancel is not None and cancel.is_set():
+            self.close()  # what was generated meanwhile is no longer wanted
+            raise StopIteration
+        return self._ready.popleft()
+
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | object = None,
+        _traceback: TracebackType | None = None,
+        /,
+    ) -> Token:
+        """End the generation, and raise what is given."""
+        self._give_up()
+        if isinstance(typ, BaseException):
+            raise typ
+        raise val if isinstance(val, BaseException) else typ()
+
+    def close(self) -> None:
+        """End the generation."""
+        self._give_up()
+
+    def __del__(self) -> None:
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._task.given_up = self._over = True
