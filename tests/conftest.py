@@ -11,8 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `import tiny_model` works under any import mode
 
-# No test, nor a process that it starts, sees the models that the developer registered.
+# No test, nor a process that it starts, sees the models that the developer registered, or their settings.
 os.environ["LINEWISE_MODELS"] = tempfile.mkdtemp(prefix="linewise-test-models-")
+os.environ["LINEWISE_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="linewise-test-config-")) / "linewise.toml")
 
 
 @pytest.fixture(scope="session")

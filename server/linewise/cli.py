@@ -20,9 +20,11 @@ ENTRY_POINTS = "linewise.commands"
 INTERRUPTED = 130
 OWN: Mapping[str, str] = {
     "complete": "linewise.commands.complete:complete_command",
+    "config": "linewise.commands.config:config_command",
     "doctor": "linewise.commands.doctor:doctor_command",
     "lsp": "linewise.commands.lsp:lsp_command",
     "models": "linewise.commands.models:models_command",
+    "serve": "linewise.commands.serve:serve_command",
     "write": "linewise.commands.write:write_command",
 }
 JOINED: Mapping[str, str] = {

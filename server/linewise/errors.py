@@ -23,6 +23,10 @@ class LinewiseError(Exception):
     """Base of every error that a user of Linewise may meet."""
 
 
+class ConfigurationError(LinewiseError):
+    """A setting is unknown or has a value that it cannot have, or a file of settings cannot be read."""
+
+
 class EditError(LinewiseError):
     """A diff cannot be parsed, or does not fit the text that it is applied to."""
 
@@ -37,6 +41,10 @@ class EngineError(LinewiseError):
 
 class BusyError(EngineError):
     """An engine has as many requests waiting as it takes: the caller may try again, or do without."""
+
+
+class ServerError(EngineError):
+    """The model server cannot be started or reached, or ended in the middle of an answer."""
 
 
 class ModelError(EngineError):

@@ -187,14 +187,14 @@ class BareClient:
         assert "error" not in answer, answer
         return answer.get("result")
 
-    def initialize(self, encodings: list[str] | None = None) -> dict[str, Any]:
+    def initialize(self, encodings: list[str] | None = None, **more: Any) -> dict[str, Any]:
         """Shake hands as an editor with versioned edits and progress; the server's capabilities."""
         capabilities = {
             "general": {"positionEncodings": encodings} if encodings else {},
             "window": {"workDoneProgress": True},
             "workspace": {"applyEdit": True, "workspaceEdit": {"documentChanges": True}},
         }
-        parameters = {"processId": None, "rootUri": None, "capabilities": capabilities}
+        parameters = {"processId": None, "rootUri": None, "capabilities": capabilities, **more}
         result: dict[str, Any] = self.call("initialize", parameters)
         self.notify("initialized", {})
         return result["capabilities"]

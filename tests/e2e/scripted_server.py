@@ -92,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     engine = ScriptedEngine(options.control, options.chatter) if options.control else None
     tcp = ("127.0.0.1", options.tcp) if options.tcp is not None else None
-    serve(options.model, options.verifier, tcp, engine)
+    serve({"model": options.model and str(options.model), "verifier": options.verifier}, tcp, engine)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,23 @@ TRAINING = ROOT / "training" / "linewise_training"
 ALLOWED = {
     "edits": {"errors"},
     "engines": {"errors", "installation"},
+    "serving": {"engines", "errors"},
     "verify": {"edits", "errors", "installation"},
     "formats": {"edits", "engines", "errors"},
-    "models": {"engines", "errors"},
+    "configuration": {"errors"},
+    "models": {"configuration", "engines", "errors"},
     "assistant": {"edits", "engines", "errors", "formats", "verify"},
-    "lsp": {"assistant", "edits", "engines", "errors", "formats", "models", "verify"},
+    "lsp": {
+        "assistant",
+        "configuration",
+        "edits",
+        "engines",
+        "errors",
+        "formats",
+        "models",
+        "serving",
+        "verify",
+    },
 }
 PURE = {"edits", "formats", "assistant"}  # know no back end
 BACK_ENDS = {"llama_cpp", "pylint", "pyflakes", "pygls", "lsprotocol"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from linewise.commands.configured import command_settings
 from linewise.commands.model import loaded_model, model_option
 from linewise.commands.text_file import TextFile
 
@@ -25,12 +27,14 @@ from linewise.commands.text_file import TextFile
 @model_option
 def complete_command(path: Path, line: int, column: int, as_json: bool, model_path: Path | None) -> None:
     """Print what the model would insert at a cursor; nothing where it has nothing to add."""
-    from linewise.assistant import Document, complete  # noqa: PLC0415
+    from linewise.assistant import Document, InlineOptions, complete  # noqa: PLC0415
     from linewise.formats.protocol import Cursor  # noqa: PLC0415
 
     document = Document(path.name, TextFile(path).text)
-    with loaded_model(model_path) as (engine, form):
-        answer = complete(document, Cursor(line, column), engine=engine, format=form)
+    settings = command_settings()
+    options = InlineOptions(**asdict(settings.inline))
+    with loaded_model(model_path, settings) as (engine, form):
+        answer = complete(document, Cursor(line, column), engine=engine, format=form, options=options)
     if not as_json:
         click.echo(answer.text if answer else "", nl=bool(answer))
         return

@@ -16,25 +16,31 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from linewise.commands.configured import command_configuration
 from linewise.commands.model import loaded_model, model_option
 from linewise.errors import LinewiseError
 from linewise.installation import install_extra, pip_install
 
 if TYPE_CHECKING:
+    from linewise.configuration import Configuration
     from linewise.engines.protocol import Engine
     from linewise.formats.protocol import Format
 
 NEEDED = (
     "click",
     "filelock",
+    "h11",
     "llama-cpp-python",
     "lsprotocol",
     "numpy",
     "platformdirs",
+    "prometheus-client",
     "pyflakes",
     "pygls",
     "pylint",
     "rich",
+    "starlette",
+    "uvicorn",
     "watchdog",
 )
 TRAINING = ("torch", "transformers", "tokenizers", "safetensors", "gguf", "accelerate")
@@ -87,7 +93,9 @@ def _examine(model_path: Path | None) -> Iterator[Check]:
     yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")
     yield Check("platform", "ok", f"{platform.platform()}, {os.cpu_count() or 1} processors")
     yield from _packages()
-    yield from _model(model_path)
+    configuration = command_configuration()
+    yield from _configuration(configuration)
+    yield from _model(model_path, configuration)
     yield from (_verifier(name) for name in ("pylint", "fast"))
     for program, purpose in PROGRAMS.items():
         found = shutil.which(program)
@@ -128,15 +136,21 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _model(path: Path | None) -> Iterator[Check]:
-    """Whether the model loads, has a known format, and generates; its speed."""
-    from linewise.models import MODEL_VARIABLE  # noqa: PLC0415
+def _configuration(configuration: Configuration) -> Iterator[Check]:
+    """Whether all that is set is known and permitted."""
+    for problem in configuration.problems:
+        yield Check("configuration", "absent" if problem.refused else "failed", problem.message)
+    if not configuration.problems:
+        yield Check("configuration", "ok", f"{len(configuration.origins)} set; see `linewise config show`")
 
-    named = os.environ.get(MODEL_VARIABLE)
-    chosen = "--model" if path else MODEL_VARIABLE if named else "the one in use"
+
+def _model(path: Path | None, configuration: Configuration) -> Iterator[Check]:
+    """Whether the model loads, has a known format, and generates; its speed."""
+    origin = configuration.origin("model")
+    chosen = "--model" if path else "the one in use" if origin.level == "default" else str(origin)
     started = perf_counter()
     try:
-        with loaded_model(path) as (engine, form):
+        with loaded_model(path, configuration.settings) as (engine, form):
             info, seconds = engine.info, perf_counter() - started
             yield Check(
                 "model",
@@ -147,7 +161,7 @@ def _model(path: Path | None) -> Iterator[Check]:
             )
             yield _generation(engine, form)
     except LinewiseError as error:
-        advice = f"check --model or {MODEL_VARIABLE}" if path or named else "see `linewise models list`"
+        advice = "see `linewise models list`" if chosen == "the one in use" else f"check {chosen}"
         yield Check("model", "failed", str(error), advice)
 
 

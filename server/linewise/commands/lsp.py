@@ -28,9 +28,7 @@ def _address(context: click.Context, parameter: click.Parameter, value: str | No
     callback=_address,
     help="Listen here instead of serving standard input and output.",
 )
-@click.option(
-    "--verifier", type=click.Choice(["pylint", "fast", "none"]), default="pylint", show_default=True
-)
+@click.option("--verifier", type=click.Choice(["pylint", "fast", "none"]), help="Default: as set, or pylint.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -40,7 +38,11 @@ def _address(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option("--log-file", type=click.Path(path_type=Path), help="Default: standard error.")
 @model_option
 def lsp_command(
-    tcp: tuple[str, int] | None, verifier: str, log_level: str, log_file: Path | None, model_path: Path | None
+    tcp: tuple[str, int] | None,
+    verifier: str | None,
+    log_level: str,
+    log_file: Path | None,
+    model_path: Path | None,
 ) -> None:
     """Serve one editor by the Language Server Protocol."""
     from linewise.lsp import serve  # noqa: PLC0415
@@ -52,4 +54,5 @@ def lsp_command(
         )
     except OSError as error:
         raise FileError(f"the log file {log_file} cannot be written: {error.strerror}") from error
-    serve(model_path, verifier, tcp)
+    model = None if model_path is None else str(model_path.absolute())
+    serve({"model": model, "verifier": verifier}, tcp)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from linewise.commands.configured import command_settings
+
 if TYPE_CHECKING:
+    from linewise.configuration import Settings
     from linewise.engines.protocol import Engine
     from linewise.formats.protocol import Format
 
@@ -27,21 +31,25 @@ model_option = click.option(
     type=click.Path(path_type=Path),
     metavar="PATH",
     callback=_find,
-    help="Model file (GGUF), or name of a registered one. Default: $LINEWISE_MODEL, or the one in use.",
+    help="Model file (GGUF), or name of a registered one. Default: the one that is set, or in use.",
 )
 
 
 @contextmanager
-def loaded_model(path: Path | None) -> Iterator[tuple[Engine, Format]]:
-    """Engine and format of the model at `path` (None: the default one), closed at the end.
+def loaded_model(path: Path | None, settings: Settings | None = None) -> Iterator[tuple[Engine, Format]]:
+    """Engine and format of the model at `path` (None: the one that is set), closed at the end.
 
-    Raises ModelError for a model that is missing, damaged or of no known format.
+    `settings` None means those of where the command runs. Raises ConfigurationError for settings that are
+    wrong, ModelError for a model that is missing, damaged or of no known format.
     """
-    from linewise.engines import load_engine  # noqa: PLC0415
     from linewise.formats import format_of  # noqa: PLC0415
-    from linewise.models import default_model_path  # noqa: PLC0415
+    from linewise.models.opening import open_engine  # noqa: PLC0415
 
-    engine = load_engine(path or default_model_path())
+    if settings is None:
+        settings = command_settings()
+    if path is not None:
+        settings = replace(settings, model=str(path.absolute()))
+    engine = open_engine(settings)
     try:
         yield engine, format_of(engine.info)
     finally:

@@ -6,12 +6,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
+from linewise.commands.configured import command_settings
 from linewise.commands.model import loaded_model, model_option
 from linewise.commands.text_file import TextFile
 from linewise.errors import LinewiseError
@@ -39,28 +41,25 @@ INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed repeats."
 )
-@click.option("--max-edits", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--max-tokens", type=click.IntRange(min=1), default=4096, show_default=True)
+@click.option("--max-edits", type=click.IntRange(min=1), help="Default: as set, or 64.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Default: as set, or 4096.")
 @click.option(
     "--verifier",
     type=click.Choice(["pylint", "fast", "none"]),
-    default="pylint",
-    show_default=True,
-    help="What each hunk must pass. Only Python is checked; files over 5,000 lines are checked by fast.",
+    help="What each hunk must pass (default: as set, or pylint). Only Python is checked; files over 5,000 "
+    "lines are checked by fast.",
 )
-@click.option(
-    "--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True, help="0 is greedy."
-)
+@click.option("--temperature", type=click.FloatRange(0, 2), help="0 is greedy. Default: as set, or 0.")
 @model_option
 def write_command(
     instruction: str,
     path: Path,
     as_json: bool,
     seed: int,
-    max_edits: int,
-    max_tokens: int,
-    verifier: str,
-    temperature: float,
+    max_edits: int | None,
+    max_tokens: int | None,
+    verifier: str | None,
+    temperature: float | None,
     model_path: Path | None,
 ) -> None:
     """Change a file as INSTRUCTION says.
@@ -72,13 +71,21 @@ def write_command(
     from linewise.assistant import WriteOptions  # noqa: PLC0415
     from linewise.commands.rendering import ColourRendering, JsonRendering  # noqa: PLC0415
 
-    options = WriteOptions(temperature=temperature, seed=seed, max_edits=max_edits, max_tokens=max_tokens)
+    settings = command_settings(
+        {
+            "verifier": verifier,
+            "write.temperature": temperature,
+            "write.max_edits": max_edits,
+            "write.max_tokens": max_tokens,
+        }
+    )
+    options = WriteOptions(**asdict(settings.write), seed=seed)
     rendering = JsonRendering() if as_json else ColourRendering(str(path))
     require_instruction(instruction)
     file = TextFile(path)
     file.require_writable()
-    with loaded_model(model_path) as (engine, form), cancel_on_interrupt() as cancel:
-        reason = write_file(file, instruction, engine, form, verifier, options, rendering, cancel)
+    with loaded_model(model_path, settings) as (engine, form), cancel_on_interrupt() as cancel:
+        reason = write_file(file, instruction, engine, form, settings.verifier, options, rendering, cancel)
     if reason == "cancelled":
         raise SystemExit(INTERRUPTED)
     if reason == "failures" and not file.was_replaced:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 
 from lsprotocol import types
 
-from linewise.assistant.inline import InlineCompletion, complete
+from linewise.assistant.inline import InlineCompletion, InlineOptions, complete
+from linewise.configuration import Settings
 from linewise.errors import EditError, LinewiseError
 from linewise.formats.protocol import Cursor
 from linewise.lsp.documents import OpenDocument, OpenDocuments, UnknownDocumentError
@@ -37,6 +39,7 @@ class Inline:
         self._documents, self._loading, self._generation = documents, loading, generation
         self._writing, self._messages = writing, messages
         self._newest: dict[str, Cancel] = {}
+        self.settings = Settings()
 
     async def answer(self, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
         """Complete at the cursor; None when there is nothing to show."""
@@ -80,7 +83,14 @@ class Inline:
             # While this waited for the engine, the user may have gone on.
             if cancel.is_set() or target.document.revision != revision:
                 return None
-            return complete(target.document, cursor, engine=model.engine, format=model.format, cancel=cancel)
+            return complete(
+                target.document,
+                cursor,
+                engine=model.engine,
+                format=model.format,
+                options=InlineOptions(**asdict(self.settings.inline)),
+                cancel=cancel,
+            )
 
         found = await self._generation.run(job, cancel)
         if found is None or cancel.is_set() or target.document.revision != revision:

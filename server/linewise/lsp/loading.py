@@ -6,14 +6,13 @@ import asyncio
 import logging
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
-from linewise.engines import load_engine
+from linewise.configuration import Settings
 from linewise.engines.protocol import Engine
 from linewise.errors import LinewiseError, ModelError
 from linewise.formats import format_of
 from linewise.formats.protocol import Format
-from linewise.models import default_model_path
+from linewise.models.opening import open_engine
 
 logger = logging.getLogger(__name__)
 
@@ -26,21 +25,22 @@ class LoadedModel:
     format: Format
 
 
-def load_model(path: Path | None, engine: Engine | None) -> LoadedModel:
-    """Load the model at `path` (None: the default one), unless `engine` is given ready.
+def load_model(settings: Settings, engine: Engine | None) -> LoadedModel:
+    """Load the model that `settings` ask for, unless `engine` is given ready.
 
     Raises ModelError for a model that is missing, damaged, or trained on a Format that is unknown here.
     """
     if engine is None:
-        engine = load_engine(path if path is not None else default_model_path())
+        engine = open_engine(settings)
     return LoadedModel(engine, format_of(engine.info))
 
 
 class Loading:
-    """The load that runs while the editor is already being served."""
+    """The load that runs while the editor is already being served; `settings` say what, until it starts."""
 
-    def __init__(self, path: Path | None, engine: Engine | None) -> None:
-        self._path, self._engine = path, engine
+    def __init__(self, engine: Engine | None) -> None:
+        self.settings = Settings()
+        self._engine = engine
         self._result: asyncio.Future[LoadedModel] | None = None
         self._thread: threading.Thread | None = None
         self._loaded: LoadedModel | None = None
@@ -70,7 +70,7 @@ class Loading:
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         error: LinewiseError | None = None
         try:
-            self._loaded = load_model(self._path, self._engine)
+            self._loaded = load_model(self.settings, self._engine)
         except LinewiseError as known:
             error = known
         except Exception as unknown:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lsprotocol.converters import get_converter
 from pygls.lsp.server import LanguageServer
 
 import linewise
+from linewise.configuration import Problem, load_configuration
 from linewise.edits import PositionEncoding
 from linewise.engines.protocol import Engine
 from linewise.errors import EditError
@@ -35,16 +36,19 @@ logger = logging.getLogger(__name__)
 class LinewiseServer(LanguageServer):
     """The language server of one editor."""
 
-    def __init__(self, model_path: Path | None, verifier: str, engine: Engine | None = None) -> None:
+    def __init__(self, options: Mapping[str, object] | None = None, engine: Engine | None = None) -> None:
+        """`options` are settings by dotted key, which go before all that is configured."""
         super().__init__(
             "linewise", linewise.__version__, protocol_cls=LinewiseProtocol, converter_factory=get_converter
         )
         self.documents = OpenDocuments()
         self.messages = Messages(self)
-        self.loading = Loading(model_path, engine)
+        self.loading = Loading(engine)
         self.generation = Generation()
-        self.writing = Writing(self, self.documents, self.loading, self.generation, verifier)
+        self.writing = Writing(self, self.documents, self.loading, self.generation)
         self.inline = Inline(self.documents, self.loading, self.generation, self.writing, self.messages)
+        self._options = options
+        self._problems: tuple[Problem, ...] = ()
         self._register()
 
     async def close(self) -> None:
@@ -71,10 +75,19 @@ class LinewiseServer(LanguageServer):
         # pygls leaves notes on what it registers, which a bound method does not allow.
         self.feature(method, options)(partial(handler))
 
-    def _initialize(self, _params: types.InitializeParams) -> None:
+    def _initialize(self, params: types.InitializeParams) -> None:
         self.documents.encoding = PositionEncoding(self.workspace.position_encoding)
+        root = self.workspace.root_path
+        configuration = load_configuration(
+            Path(root) if root else None, editor=params.initialization_options, command_line=self._options
+        )
+        self._problems = configuration.problems
+        self.loading.settings = self.writing.settings = self.inline.settings = configuration.settings
 
     def _initialized(self, _params: types.InitializedParams) -> None:
+        for problem in self._problems:
+            self.messages.error_once(problem.message)
+
         def tell(loaded: asyncio.Future[LoadedModel]) -> None:
             if not loaded.cancelled() and (error := loaded.exception()) is not None:
                 self.messages.error_once(str(error))
@@ -117,14 +130,17 @@ class LinewiseServer(LanguageServer):
 
 
 def serve(
-    model_path: Path | None, verifier: str, tcp: tuple[str, int] | None = None, engine: Engine | None = None
+    options: Mapping[str, object] | None = None,
+    tcp: tuple[str, int] | None = None,
+    engine: Engine | None = None,
 ) -> None:
     """Serve one editor, on standard input and output or on a TCP address, until it leaves.
 
-    `model_path` None means the default model; `engine`, when given, is served instead of a model file.
-    `verifier` is `pylint`, `fast` or `none`. A model that cannot be loaded is told to the user in the
-    editor, and the server goes on. Raises LinewiseError when `tcp` cannot be listened on, and SystemExit
-    when the editor sends `exit`: status 1 if it did not send `shutdown` before, as the protocol asks.
+    `options` are settings by dotted key (None says nothing), which go before all that is configured;
+    `engine`, when given, is served instead of a model file. A model that cannot be loaded, and settings that
+    are wrong, are told to the user in the editor, and the server goes on. Raises LinewiseError when `tcp`
+    cannot be listened on, and SystemExit when the editor sends `exit`: status 1 if it did not send `shutdown`
+    before, as the protocol asks.
     """
     if not logging.getLogger().handlers:
         logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
@@ -132,16 +148,16 @@ def serve(
         # It logs whole messages, and with them the user's code, and every refused request as a crash.
         logging.getLogger("pygls").setLevel(logging.CRITICAL)
     try:
-        asyncio.run(_serve(model_path, verifier, tcp, engine))
+        asyncio.run(_serve(options, tcp, engine))
     except KeyboardInterrupt:
         # A thread may be blocked in a read of standard input that nothing can end.
         os._exit(130)
 
 
 async def _serve(
-    model_path: Path | None, verifier: str, tcp: tuple[str, int] | None, engine: Engine | None
+    options: Mapping[str, object] | None, tcp: tuple[str, int] | None, engine: Engine | None
 ) -> None:
-    server = LinewiseServer(model_path, verifier, engine)
+    server = LinewiseServer(options, engine)
     protocol = server.protocol
     assert isinstance(protocol, LinewiseProtocol)
     try:

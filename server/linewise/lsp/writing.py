@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -14,6 +14,7 @@ from pygls.lsp.server import LanguageServer
 from linewise.assistant.checking import verifier_for
 from linewise.assistant.events import HunkDropped, HunkLanded, HunkProgress, WriteDone, WriteEvent
 from linewise.assistant.write import WriteOptions, write
+from linewise.configuration import Settings
 from linewise.errors import LinewiseError
 from linewise.lsp.arguments import WriteArguments, read_write_arguments
 from linewise.lsp.documents import OpenDocument, OpenDocuments
@@ -44,10 +45,10 @@ class Writing:
         documents: OpenDocuments,
         loading: Loading,
         generation: Generation,
-        verifier: str,
     ) -> None:
         self._server, self._documents, self._loading = server, documents, loading
-        self._generation, self._verifier = generation, verifier
+        self._generation = generation
+        self.settings = Settings()
         self._targets: set[OpenDocument] = set()
         self._landings: set[EditorLanding] = set()
 
@@ -121,9 +122,9 @@ class Writing:
                 engine=model.engine,
                 format=model.format,
                 verifier=verifier_for(
-                    target.document.path, self._verifier, len(target.document.snapshot().lines)
+                    target.document.path, self.settings.verifier, len(target.document.snapshot().lines)
                 ),
-                options=WriteOptions(line=place),
+                options=WriteOptions(**asdict(self.settings.write), line=place),
                 land=land,
                 cancel=cancel,
             )

@@ -23,6 +23,7 @@ __all__ = [
     "default_model_path",
     "embedded_model_path",
     "named_model_path",
+    "registered_model_path",
     "registry_folder",
 ]
 
@@ -64,12 +65,20 @@ def named_model_path(named: Path, environment: Mapping[str, str] = os.environ) -
     path = named.expanduser()
     if path.exists() or path.name != str(named):
         return path
+    return registered_model_path(path.name, environment) or path
+
+
+def registered_model_path(name: str, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Path of the registered model `name`, "embedded" among them; None where there is none.
+
+    Raises ModelError when that model's file is damaged, or the registry is.
+    """
     from linewise.models.registry import EMBEDDED, Registry, served_path  # noqa: PLC0415
 
     models = Registry(registry_folder(environment)).index().models
-    if path.name in models:
-        return served_path(models[path.name])
-    return embedded_model_path() if path.name == EMBEDDED else path
+    if name in models:
+        return served_path(models[name])
+    return embedded_model_path() if name == EMBEDDED else None
 
 
 def embedded_model_path(folder: Path | None = None) -> Path:

@@ -57,7 +57,7 @@ def linewise_command(monkeypatch, capsys) -> Callable[..., Outcome]:
     def run(*arguments: object, scripts: Sequence[str] | None = None, before_token=None) -> Outcome:
         if scripts is not None:
             engine = ScriptedEngine(scripts, before_token)
-            monkeypatch.setattr(linewise.engines, "load_engine", lambda path: engine)
+            monkeypatch.setattr(linewise.engines, "load_engine", lambda path, **_: engine)
             arguments = (*arguments, "--model", "scripted.gguf")
         capsys.readouterr()
         with pytest.raises(SystemExit) as exit_:

@@ -18,7 +18,7 @@ def run_demo(monkeypatch, capsys, tmp_path, scripted_engine):
     monkeypatch.chdir(tmp_path)
 
     def run(scripts):
-        monkeypatch.setattr(linewise.engines, "load_engine", lambda path: scripted_engine(scripts))
+        monkeypatch.setattr(linewise.engines, "load_engine", lambda path, **_: scripted_engine(scripts))
         with pytest.raises(SystemExit) as exit_:
             demo.main()
         return exit_.value.code, capsys.readouterr().out

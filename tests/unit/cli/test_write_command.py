@@ -173,7 +173,7 @@ class Endless:
             time.sleep(0.01)
             yield Token(3, "y", 0.0)
 
-linewise.engines.load_engine = lambda path: Endless()
+linewise.engines.load_engine = lambda path, **_: Endless()
 from linewise.cli import main
 main(["write", "x", "--file", sys.argv[1], "--json", "--model", "m", "--max-tokens", "100000"])
 """

@@ -1,0 +1,138 @@
+"""`linewise serve`: the model server, and what can be asked of those that run."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from linewise.commands.model import model_option
+from linewise.errors import ServerError
+
+if TYPE_CHECKING:
+    from linewise.serving.connection import Address
+    from linewise.serving.place import Place, Record
+
+STOP_SECONDS = 40.0
+
+
+@click.group("serve", invoke_without_command=True)
+@model_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Listen on this port of 127.0.0.1 (0: a free one), with a bearer token, instead of a Unix socket.",
+)
+@click.option(
+    "--idle",
+    "idle_minutes",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="End when nobody has been connected for so many minutes; 0: never.",
+)
+@click.pass_context
+def serve_command(
+    context: click.Context, model_path: Path | None, port: int | None, idle_minutes: float
+) -> None:
+    """Serve one model to every editor of this user, and to OpenAI's clients.
+
+    Editors start this themselves (`linewise lsp`); it ends when nobody has used it for a while.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from linewise.models import default_model_path  # noqa: PLC0415
+    from linewise.serving.place import place_of  # noqa: PLC0415
+    from linewise.serving.process import ServerOptions, serve_model  # noqa: PLC0415
+
+    model = (model_path or default_model_path()).resolve()
+    place = place_of(model)
+
+    def announce(address: Address) -> None:
+        click.echo(f"Serving {model.name} on {_shown(address.socket, address.port)}", err=True)
+        if address.token is not None:
+            click.echo(f"The bearer token is in {place.token}", err=True)
+
+    options = ServerOptions(port=port, idle_seconds=60 * idle_minutes)
+    serve_model(model, place, options, announce=announce)
+
+
+@serve_command.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print the servers as JSON.")
+def status_command(as_json: bool) -> None:
+    """Tell which servers run. Exit status 1 if none does."""
+    found = [_described(place, record) for place, record in _servers()]
+    if as_json:
+        click.echo(json.dumps({"servers": found}, indent=2))
+    for server in () if as_json else found:
+        click.echo(
+            f"{server['model']}: process {server['pid']}, Linewise {server['version']}, "
+            f"{_shown(server['socket'], server['port'])}, {server['state']}"
+        )
+    if not found:
+        if not as_json:
+            click.echo("No model server runs.")
+        raise SystemExit(1)
+
+
+@serve_command.command("stop")
+def stop_command() -> None:
+    """End every server, each once what it generates is done."""
+    from linewise.serving.starting import address_of, ask_to_stop  # noqa: PLC0415
+
+    servers = _servers()
+    for place, _ in servers:
+        if (address := address_of(place)) is not None:
+            ask_to_stop(address)
+    end = time.monotonic() + STOP_SECONDS
+    for place, record in servers:
+        while place.is_served():
+            if time.monotonic() > end:
+                who = f"process {record.pid}" if record else "the process"
+                raise ServerError(f"The server does not end; end {who} yourself.")
+            time.sleep(0.05)
+    click.echo(f"Stopped {len(servers)}." if servers else "No model server runs.")
+
+
+@serve_command.command("logs")
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True)
+def logs_command(lines: int) -> None:
+    """Print the last lines that servers logged."""
+    from linewise.serving.logs import last_lines  # noqa: PLC0415
+    from linewise.serving.place import log_files  # noqa: PLC0415
+
+    files = log_files()
+    for file in files:
+        if len(files) > 1:
+            click.echo(f"==> {file} <==")
+        for line in last_lines(file, lines):
+            click.echo(line)
+    if not files:
+        click.echo("No model server has logged anything.")
+
+
+def _servers() -> list[tuple[Place, Record | None]]:
+    from linewise.serving.place import places  # noqa: PLC0415
+
+    return [(place, place.read_record()) for place in places() if place.is_served()]
+
+
+def _described(place: Place, record: Record | None) -> dict[str, Any]:
+    """What is known of a server: one that has no record yet is still loading its model."""
+    from linewise.serving.starting import running  # noqa: PLC0415
+
+    if record is None:
+        return {"pid": None, "version": None, "model": place.key, "socket": None, "port": None, "state": "starting"}
+    try:
+        state = "serving" if running(place) is not None else "not answering"
+    except ServerError:
+        state = "not answering"
+    return {**asdict(record), "state": state}
+
+
+def _shown(path: str | None, port: int | None) -> str:
+    return path if path is not None else f"http://127.0.0.1:{port}/v1"
