@@ -136,3 +136,9 @@ class Crashing:
 def test_a_program_on_which_the_linter_fails_is_skipped_with_the_reason(size):
     (failed,) = sampled("a\nb\nc", Plan(5, 0), Crashing(size))
     assert failed == Failed(0, "the linter failed: it fell over")
+
+
+def test_a_whole_program_is_one_edit_and_asks_no_verifier():
+    source = "import os\n\n\ndef f(:\n"
+    (result,) = sampled(source, Plan(1, 0, "whole"))
+    assert [[hunk.added for hunk in edit.hunks] for edit in result.edits] == [[tuple(source.split("\n"))]]

@@ -51,10 +51,10 @@ _BACKENDS = {"local": sample_in_processes, "ray": sample_on_ray}
 )
 @click.option(
     "--method",
-    type=click.Choice(["lintseq", "randseq"]),
+    type=click.Choice(["lintseq", "randseq", "whole"]),
     default="lintseq",
     show_default=True,
-    help="randseq deletes random lines and asks no linter: the paper's ablation.",
+    help="randseq: random lines, no linter, the paper's ablation; whole: one edit for each program.",
 )
 @click.option("--linter", type=click.Choice(VERIFIERS), default="pylint", show_default=True)
 @click.option(

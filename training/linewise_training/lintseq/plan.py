@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from linewise.edits import Lines
 from linewise_training.lintseq.braces import bracketed_blocks
 from linewise_training.lintseq.errors import UnusableProgramError
-from linewise_training.lintseq.sampler import Blocks, Walk, indented_blocks, random_walk, walk
+from linewise_training.lintseq.sampler import Blocks, Walk, indented_blocks, random_walk, walk, whole_walk
 
 PYTHON = "python"
 # What `Plan.blank_lines` may be.
@@ -23,10 +23,11 @@ BLANK_LINES = ("alone", "with-next")
 class Plan:
     """The settings that sequences depend on.
 
-    `method` is "lintseq", or "randseq" for the paper's ablation (section 3.4), which asks no verifier. Lines
-    that are ignored are not drawn: they go with a block or a fault, or all together at the end of a walk.
-    Blank lines count as comments. In another `language` than Python blocks are told by brackets, and no lines
-    can be ignored. `blank_lines` is "alone" where a blank line is drawn like another, "with-next" where it
+    `method` is "lintseq", or "randseq" for the paper's ablation (section 3.4), which asks no verifier, or
+    "whole" for one edit that writes all, which asks none either and draws nothing. Lines that are ignored
+    are not drawn: they go with a block or a fault, or all together at the end of a walk. Blank lines count as
+    comments. In another `language` than Python blocks are told by brackets, and no lines can be ignored.
+    `blank_lines` is "alone" where a blank line is drawn like another, "with-next" where it
     goes with the line that it leads to; a line of a single character then counts as indented as it is.
     """
 
@@ -49,6 +50,8 @@ class Plan:
         rng = random.Random(f"{self.seed}/{index}/{sample}")
         ignored = self.ignored(lines)
         blanks_lead = self.blank_lines == "with-next"
+        if self.method == "whole":
+            return whole_walk(lines)
         if self.method == "randseq":
             return random_walk(lines, rng, ignored, blanks_lead=blanks_lead)
         blocks_of: Blocks = functools.partial(indented_blocks, shortest=1 if blanks_lead else 2)

@@ -107,6 +107,12 @@ def random_walk(
     yield ()  # Nothing is asked; this makes it a generator, as every walk is.
 
 
+def whole_walk(lines: Lines) -> Walk:
+    """The whole program in one edit: what the paper compares edit sequences with (section 3.3)."""
+    return (), tuple(range(len(lines)))
+    yield ()  # Nothing is asked; this makes it a generator, as every walk is.
+
+
 def _drawn(line: int, lines: Lines, ignored: frozenset[int], blanks_lead: bool) -> bool:
     return line not in ignored and not (blanks_lead and not lines[line].strip())
 
