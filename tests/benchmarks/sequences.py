@@ -5,8 +5,8 @@
 
 The LintSeq paper's comparison (sections 3.3 and 3.4), for as many steps on each form: pass@k with intervals
 on HumanEval and MBPP, the share of samples that wrote nothing, and of the others the share in which pylint
-finds an error. `--base` is a model that has seen files only, such as `out/pretrain/model` of formats.py beside
-this. Every step is a command of the product, goes on where it was cut and is done once.
+finds an error. `--base` is a model that has seen files only, such as `out/pretrain/model` of formats.py
+beside this. Every step is a command of the product, goes on where it was cut and is done once.
 """
 
 from __future__ import annotations
