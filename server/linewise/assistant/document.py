@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import RLock
+from uuid import uuid4
 
 from linewise.edits import (
     Edit,
@@ -75,10 +76,14 @@ class Landing:
 
 
 class Document:
-    """The text of one open file with its edit log; thread-safe."""
+    """The text of one open file with its edit log; thread-safe.
+
+    `key` names it to an engine, among the documents of all editors that share it.
+    """
 
     def __init__(self, path: str, text: str = "") -> None:
         self.path = path
+        self.key = uuid4().hex
         self._lock = RLock()
         self._log = EditLog.open(split_lines(text))
         self._revision = 0

@@ -90,7 +90,10 @@ def complete(
     answer = _Answer(_Place.find(view.state.lines, cursor), options.max_lines)
     limit = min(options.max_tokens, fitted.room)
     sampling = Sampling(temperature=options.temperature, seed=options.seed, max_tokens=limit)
-    tokens = engine.stream(Request(prompt.segments, sampling, prompt.healed, prompt.stop), cancel)
+    request = Request(
+        prompt.segments, sampling, prompt.healed, prompt.stop, slot=document.key, priority="inline"
+    )
+    tokens = engine.stream(request, cancel)
     first_token = 0.0
     logprobs: list[float] = []
     try:

@@ -248,7 +248,9 @@ class _Writer:
             temperature=warmth, top_p=options.top_p, seed=options.seed + self.streams, max_tokens=max_tokens
         )
         self.streams += 1
-        return Request(prompt.segments, sampling, prompt.healed, prompt.stop)
+        return Request(
+            prompt.segments, sampling, prompt.healed, prompt.stop, slot=self.document.key, priority="write"
+        )
 
     def _handle(self, stream: _Stream, events: Sequence[Event]) -> _Steps:
         """Act on what the parser saw; None to go on reading."""

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linewise.assistant import Document, StaleError
+from linewise.assistant import Document, NoVerifier, StaleError, complete, write
 from linewise.edits import Hunk, apply_hunk, hunk_to_range, join_lines, split_lines
 from linewise.errors import ConflictError, EditError
+from linewise.formats import Cursor, EditLogFormat
 
 LINES = st.lists(st.sampled_from(["", "a", "b", "  c", "d\r", "é𝄞"]), max_size=8)
 TEXT = LINES.map("\n".join)
@@ -207,3 +208,13 @@ def test_two_threads_lose_no_change():
         thread.join()
     assert sorted(split_lines(text_of(document))) == sorted(["", *["left"] * 200, *["right"] * 200])
     assert document.revision == 400
+
+
+def test_requests_tell_their_document_and_how_urgent_they_are(scripted):
+    engine, documents = scripted(["x\n", "@1,0\ny\n"]), [Document("a.py", "a\n"), Document("a.py", "a\n")]
+    for document in documents:
+        complete(document, Cursor(0, 1), engine=engine, format=EditLogFormat())
+        list(write(document, "y", engine=engine, format=EditLogFormat(), verifier=NoVerifier()))
+    told = [(request.slot, request.priority) for request in engine.requests]
+    assert set(told) == {(one.key, priority) for one in documents for priority in ("inline", "write")}
+    assert documents[0].key != documents[1].key
