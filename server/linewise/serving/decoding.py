@@ -153,7 +153,7 @@ class Decoder:
         if not readers:
             return False
         there = self._cache.shared(task.tokens)
-        return any(one.shares(task) >= there + WORTH_COPYING for one in readers)
+        return any(one.shares(task) > max(there, WORTH_COPYING) for one in readers)
 
     def _steps(self) -> Sequence[Callable[[], None]]:
         """What to do next, in this order."""
