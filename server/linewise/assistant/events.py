@@ -45,13 +45,15 @@ class WriteDone:
     """The write is over; always the last event. `seconds` is wall time, `tokens` all that were generated.
 
     `reason`: `complete` (the model ended the sequence), `max_edits`, `max_tokens`, `failures` (no clean
-    hunk was found within the allowed tries), `cancelled`.
+    hunk was found within the allowed tries), `cancelled`. `mended` counts the hunks that were begun in the
+    model's place, since what it wrote does not stand in the document.
     """
 
     edits: int
     tokens: int
     seconds: float
     reason: DoneReason
+    mended: int = 0
 
 
 WriteEvent: TypeAlias = HunkProgress | HunkLanded | HunkDropped | WriteDone

@@ -12,6 +12,9 @@ A write ends where the model ends it, or, below temperature 1, where it would by
 than not: a small model is seldom so sure of the end that it comes before every other token, however often
 it had its chance.
 
+A hunk whose beginning does not stand in the document is not thrown away: it is begun for the model where the
+Format says that it nearly was, and the model goes on from there.
+
 A step back costs little: the prompt is the old prompt and the text of the hunks that landed, word for
 word, all of which the engine still has in its cache.
 """
@@ -19,7 +22,7 @@ word, all of which the engine still has in its cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import expm1
 from time import perf_counter
 from typing import Literal, TypeAlias, cast
@@ -112,9 +115,10 @@ def write(
     ).run()
 
 
-_Ending: TypeAlias = DoneReason | Literal["resume", "afresh"]
+_Ending: TypeAlias = DoneReason | Literal["resume", "mend", "afresh"]
 """Why reading a stream ended: the write is done, or goes on after the hunks that landed (`resume`: the
-prompt in hand and their text; `afresh`: from the document's log)."""
+prompt in hand and their text; `mend`: the same, and the mended beginning of the next; `afresh`: from the
+document's log)."""
 
 _Steps: TypeAlias = Generator[WriteEvent, None, _Ending | None]
 
@@ -133,6 +137,8 @@ class _Stream:
     lines: list[str] = field(default_factory=list)  # added lines of the hunk in progress
     growth: int = 0  # by the earlier hunks of the same edit, which the next one's start does not count
     inside_edit: bool = False  # an edit has landed in part
+    begun: str = ""  # text that the first hunk was begun with in the model's place
+    mended: str = ""  # text that the next stream is to begin its first hunk with
 
 
 @dataclass
@@ -151,6 +157,7 @@ class _Writer:
     edits: int = 0
     tokens: int = 0
     streams: int = 0
+    mended: int = 0
     tries: int = 0  # samples of the hunk in hand that were not clean
     failures: int = 0  # hunks dropped in a row
     unended: float = 1.0  # probability under the model that it had not ended after any hunk that landed
@@ -161,7 +168,7 @@ class _Writer:
     def run(self) -> Iterator[WriteEvent]:
         started = perf_counter()
         last, ending = None, None
-        while ending in (None, "resume", "afresh"):
+        while ending in (None, "resume", "mend", "afresh"):
             if self._cancelled():
                 ending = "cancelled"
             elif self.tokens >= self.options.max_tokens:
@@ -169,10 +176,12 @@ class _Writer:
             elif self.edits >= self.options.max_edits:
                 ending = "max_edits"
             else:
-                stream = (self._resumed(last) if last and ending == "resume" else None) or self._begun()
+                goes_on = last and ending in ("resume", "mend")
+                stream = (self._resumed(last) if last and goes_on else None) or self._begun()
                 ending = yield from self._read(stream)
                 last = stream
-        yield WriteDone(self.edits, self.tokens, perf_counter() - started, cast(DoneReason, ending))
+        seconds = perf_counter() - started
+        yield WriteDone(self.edits, self.tokens, seconds, cast(DoneReason, ending), self.mended)
 
     def _begun(self) -> _Stream:
         """A stream from the document's log as it is."""
@@ -201,10 +210,11 @@ class _Writer:
         prompt = last.prompt
         if last.kept:
             prompt = Prompt((*prompt.segments, *last.kept), given="", healed="", stop=prompt.stop)
-        room = limit - len(self.engine.tokenize(prompt.segments))
+        begun = (Segment(last.mended),) if last.mended else ()
+        room = limit - len(self.engine.tokenize((*prompt.segments, *begun)))
         if room < limit // 8 or self.document.revision != last.revision:
             return None
-        return _Stream(last.view, prompt, room, last.revision)
+        return _Stream(last.view, prompt, room, last.revision, begun=last.mended)
 
     def _read(self, stream: _Stream) -> Generator[WriteEvent, None, _Ending]:
         """Read one stream to its end."""
@@ -212,9 +222,14 @@ class _Writer:
         limit = min(stream.room, self.options.max_tokens - self.tokens)
         parser = self.format.parser(stream.view.log.lines, stream.view.log.first_line)
         parser.feed(stream.prompt.given)
-        tokens = self.engine.stream(self._request(stream.prompt, limit), self.cancel)
+        prompt = stream.prompt
+        if stream.begun:
+            stream.text.append(Segment(stream.begun))
+            prompt = replace(prompt, segments=(*prompt.segments, *stream.text), healed="")
+        tokens = self.engine.stream(self._request(prompt, limit), self.cancel)
         before = self.tokens
         try:
+            yield from self._handle(stream, parser.feed(stream.begun))  # a beginning ends nothing
             for token in tokens:
                 self.tokens += 1
                 _append(stream.text, token)
@@ -270,6 +285,10 @@ class _Writer:
             elif isinstance(event, EditCompleted):
                 stream.kept += stream.text
                 stream.text, stream.growth, stream.inside_edit = [], 0, False
+            elif event.mended and not stream.inside_edit:
+                stream.mended = event.mended
+                self.mended += 1
+                return "mend"
             else:
                 return (yield from self._drop(stream, None, event.reason))
             if ending is not None:

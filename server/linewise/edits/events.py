@@ -39,9 +39,14 @@ class EditCompleted:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """The text from here to the next diff token is not an edit. `reason` names the fault and the text."""
+    """The text from here to the next diff token is not an edit. `reason` names the fault and the text.
+
+    `mended` is how the hunk, whose text was read so far, could have begun instead, nearest to what was read;
+    empty where nothing says.
+    """
 
     reason: str
+    mended: str = ""
 
 
 Event: TypeAlias = HunkStarted | LineAdded | HunkCompleted | EditCompleted | Malformed

@@ -2,13 +2,15 @@
 
 The place a header names counts only when the document agrees: the first line of the body must stand at
 START. Where it does not, the hunk goes to the one nearest place where it does, or is malformed. Only a
-hunk at the first line, before which no line could stand, needs no run-up.
+hunk at the first line, before which no line could stand, needs no run-up. A malformed hunk tells how it could
+have begun: small models count lines badly, and write run-ups nearly as they stand.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 from linewise.edits import (
     DIFF_TOKEN,
@@ -22,6 +24,9 @@ from linewise.edits import (
     Malformed,
     apply_hunk,
 )
+
+LEAST_LIKENESS = 0.6
+"""Of a line to a run-up that stands nowhere, for the hunk to be mended to go there (difflib's ratio)."""
 
 _HEADER = re.compile(r"@(\d{1,9}),(\d{1,9})\Z")
 
@@ -99,7 +104,13 @@ class EditLogParser:
         shown = self._shown_length()
         if not 0 <= start <= shown or start + removed > shown:
             self._skipping = True
-            return [Malformed(f"header {line!r} points outside the document, which has {shown} lines")]
+            start = min(start, shown) if start > 0 else 0
+            return [
+                Malformed(
+                    f"header {line!r} points outside the document, which has {shown} lines",
+                    self._header_text(start, min(removed, shown - start)),
+                )
+            ]
         self._header = (start, removed)
         return []
 
@@ -109,7 +120,10 @@ class EditLogParser:
         if start == 0 and (removed == 0 or not self._stands_at(line, 0)):
             return 0
         if removed == 0:
-            return Malformed(f"an insertion at line {start + 1} has no run-up to prove its place")
+            return Malformed(
+                f"an insertion at line {start + 1} has no run-up to prove its place",
+                self._mended(line, start, 1),
+            )
         if self._stands_at(line, start):
             return start
         last = self._shown_length() - removed
@@ -118,8 +132,28 @@ class EditLogParser:
         places = [p for p in places if abs(p - start) == nearest]
         if len(places) != 1:
             found = "nowhere in the document" if not places else "at two places equally near"
-            return Malformed(f"run-up {line!r} does not stand at line {start + 1}; it stands {found}")
+            return Malformed(
+                f"run-up {line!r} does not stand at line {start + 1}; it stands {found}",
+                self._mended(line, start, removed),
+            )
         return places[0]
+
+    def _mended(self, line: str, start: int, removed: int) -> str:
+        """Header and run-up of the line most like `line`; of those as like, the one nearest to `start`."""
+        known = {bare(text) for text in self._state[: self._shown_length()] if text.strip()}
+        if not known:
+            return ""
+        like = max(sorted(known), key=lambda text: _likeness(text, line))
+        if _likeness(like, line) < LEAST_LIKENESS:  # what was written says less than the number does
+            places = [p for p in range(self._shown_length()) if bare(self._state[p]) in known]
+        else:
+            places = [p for p in range(self._shown_length()) if self._stands_at(like, p)]
+        place = min(places, key=lambda p: abs(p - start))
+        header = self._header_text(place, min(removed, self._shown_length() - place))
+        return f"{header}{bare(self._state[place])}\n"
+
+    def _header_text(self, start: int, removed: int) -> str:
+        return f"@{start + 1 + self._first_line},{removed}\n"
 
     def _end_hunk(self) -> list[Event]:
         header, body = self._header, self._body
@@ -157,6 +191,11 @@ class EditLogParser:
 
     def _shown_length(self) -> int:
         return len(self._state) - bool(self._state and self._state[-1] == "")
+
+
+def _likeness(line: str, other: str) -> float:
+    """0 to 1, for lines that differ in nothing."""
+    return SequenceMatcher(None, line, other, autojunk=False).ratio()
 
 
 def line_ending(lines: Sequence[str]) -> str:

@@ -127,6 +127,40 @@ def test_what_is_no_use_is_dropped_with_its_reason(scripted, script, reason):
     assert (text_of(document), done.edits) == ("x = 1\nz = 3\n", 1)
 
 
+def test_a_hunk_that_stands_nowhere_is_begun_again_where_it_nearly_stands(scripted):
+    engine = scripted(
+        ["@1,0\na = 1\nb = 2\n<|diff|>@2,1\nb=2\nc = 3\n", "d = 4\n<|diff|>@1,1\na = 1\nA = 1\n"]
+    )
+    document = Document("a.py")
+    events, done = run(document, engine)
+    assert text_of(document) == "a = 1\nA = 1\nb = 2\nd = 4\n"
+    assert engine.prompts()[1] == engine.prompts()[0] + "@1,0\na = 1\nb = 2\n<|diff|>@2,1\nb = 2\n"
+    assert (done.reason, done.mended, of(HunkDropped, events)) == ("complete", 1, [])
+
+
+def test_a_mended_hunk_that_is_no_use_is_sampled_again_from_its_own_start(scripted, words):
+    engine = scripted(["@2,1\nb=2\nc\n", "BAD\n", "@1,1\na = 1\nc = 3\n"])
+    document = Document("a.py", "a = 1\nb = 2\n")
+    events, done = run(document, engine, verifier=words)
+    assert text_of(document) == "a = 1\nc = 3\nb = 2\n"
+    assert engine.prompts()[2] == engine.prompts()[0]
+    assert [request.sampling.temperature for request in engine.requests] == [0, 0, 0.25]
+    assert (done.mended, len(of(HunkDropped, events))) == (1, 1)
+
+
+def test_header_and_run_up_of_one_hunk_can_both_be_mended(scripted):
+    engine = scripted(["@9,5\nx\n", "bb = 2\nx\n", "c = 3\n"])
+    document = Document("a.py", "a = 1\nb = 2\n")
+    _, done = run(document, engine)
+    assert text_of(document) == "a = 1\nb = 2\nc = 3\n"
+    assert [prompt.rpartition("<|diff|>")[2] for prompt in engine.prompts()] == [
+        "",
+        "@3,0\n",
+        "@2,1\nb = 2\n",
+    ]
+    assert done.mended == 2
+
+
 def test_a_hunk_that_repeats_the_lines_around_its_place_is_dropped(scripted):
     document = Document("a.py", "def f(s):\n    if not s:\n        return s\n")
     again = "@1,1\ndef f(s):\n    if not s:\n        return s\n<|diff|>"

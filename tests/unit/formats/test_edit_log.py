@@ -315,3 +315,30 @@ def test_what_is_given_at_a_cursor_completes_to_a_hunk_at_that_line(document, da
     expected = list(log.lines) or [""]
     expected[line] = expected[line][:column] + "#" + tail
     assert shown(split_lines(after(document, hunks))) == shown(tuple(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("@4,1\n    return r*r\n", "@4,1\n    return r * r\n"),  # nearly as it stands
+        ("@2,1\n    return r * r.\n", "@4,1\n    return r * r\n"),  # the text says more than the number
+        ("@4,1\nsomething else\n", "@4,1\n    return r * r\n"),  # the text says nothing: the number does
+        ("@2,1\nsomething else\n", "@1,1\nimport math\n"),  # but no blank line proves a place
+        ("@3,2\n    return r * r!\n", "@4,1\n    return r * r\n"),  # no more lines than there are
+        ("@3,0\nx = 1\n", "@3,1\ndef area(r):\n"),
+        ("@9,1\n", "@5,0\n"),
+        ("@3,7\n", "@3,2\n"),
+        ("3,1\n", ""),
+    ],
+)
+def test_a_malformed_hunk_tells_how_it_could_have_begun(text, mended):
+    _, events = hunks_of(text, GEOMETRY)
+    assert [event.mended for event in events] == [mended]
+
+
+def test_a_mended_beginning_stands_in_the_window_that_the_model_sees():
+    parser = EditLogFormat().parser(split_lines("a\nlonger line\nb\n"), 200)
+    (malformed,) = parser.feed("@202,1\nlongerline\n")
+    assert malformed.mended == "@202,1\nlonger line\n"
+    again = EditLogFormat().parser(split_lines("a\nlonger line\nb\n"), 200)
+    assert list(again.feed(malformed.mended)) == [HunkStarted(1), LineAdded("longer line")]

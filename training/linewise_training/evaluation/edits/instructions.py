@@ -67,13 +67,13 @@ def written(
 ) -> tuple[dict[str, float], str, list[str]]:
     """Scores of what the product writes, the lines that it added, and why hunks were dropped.
 
-    `parses`: share of hunks that parsed and stood where they said; `clean`: share of those judged by the
+    `parses`: share of hunks that parsed and stood somewhere, `mended`: those among them that had to be begun
+    in the model's place; `clean`: share of those judged by the
     verifier that could land; `hunks`, `tokens` and `tokens an edit`: counts; `exact`: the document is the
     wanted one; `chrf` of the added lines against the missing ones.
     """
     document = Document(task.path, join_lines(task.lines))
-    hunks = parsed = unclean = landed = 0
-    tokens = 0
+    hunks = parsed = unclean = landed = mended = tokens = 0
     added: list[str] = []
     reasons: list[str] = []
     for event in _events(document, task, engine, form, verifier):
@@ -86,7 +86,7 @@ def written(
             parsed += event.hunk is not None
             unclean += bool(event.problems)
         elif isinstance(event, WriteDone):
-            tokens = event.tokens
+            tokens, mended = event.tokens, event.mended
     text = "\n".join(added)
     scores = {
         "exact": float(document.snapshot().lines == task.wanted),
@@ -97,6 +97,7 @@ def written(
     }
     if hunks:
         scores["parses"] = parsed / hunks
+        scores["mended"] = min(1.0, mended / hunks)  # header and run-up of one hunk may both be
         scores["tokens an edit"] = tokens / hunks
     if landed + unclean:
         scores["clean"] = landed / (landed + unclean)
