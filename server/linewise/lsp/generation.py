@@ -1,7 +1,7 @@
-"""The one thread that generates, so that the event loop never waits for a model.
+"""The threads that generate, so that the event loop never waits for a model.
 
-One engine generates one thing at a time. A write is what the user asked for in words and watches; while
-one runs or waits, an inline request is answered at once with "nothing", instead of queueing behind it.
+An engine with one lane generates one thing at a time, so jobs for it run one after another. One with several
+lanes runs them side by side and decides itself who goes first.
 """
 
 from __future__ import annotations
@@ -15,19 +15,26 @@ from typing import TypeAlias, TypeVar
 Cancel: TypeAlias = threading.Event
 Result = TypeVar("Result")
 
+_MOST_JOBS = 32  # side by side; they mostly wait for the engine
+
 
 class Generation:
-    """Runs jobs one after another on a thread of its own; each ends soon after its `Cancel` is set."""
+    """Runs jobs on threads of its own; each ends soon after its `Cancel` is set."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="linewise-generate")
+        self._alone = ThreadPoolExecutor(1, thread_name_prefix="linewise-generate")
+        self._beside = ThreadPoolExecutor(_MOST_JOBS, thread_name_prefix="linewise-generate-beside")
         self._live: set[Cancel] = set()
 
-    async def run(self, job: Callable[[], Result], cancel: Cancel) -> Result:
-        """Run `job` and return what it returns. When this task is cancelled, so is the job."""
+    async def run(self, job: Callable[[], Result], cancel: Cancel, *, lanes: int) -> Result:
+        """Run `job` and return what it returns. When this task is cancelled, so is the job.
+
+        `lanes` is how many generations the job's engine runs at once.
+        """
+        pool = self._beside if lanes > 1 else self._alone
         self._live.add(cancel)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+            return await asyncio.get_running_loop().run_in_executor(pool, job)
         except asyncio.CancelledError:
             cancel.set()
             raise
@@ -35,7 +42,8 @@ class Generation:
             self._live.discard(cancel)
 
     def close(self) -> None:
-        """End every job and the thread; jobs that wait never start."""
+        """End every job and the threads; jobs that wait never start."""
         for cancel in tuple(self._live):
             cancel.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._alone, self._beside):
+            pool.shutdown(wait=True, cancel_futures=True)

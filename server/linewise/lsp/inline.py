@@ -25,7 +25,8 @@ class Inline:
 
     A newer request in a document ends the older one, which is answered with nothing, as is one whose
     document changed before the answer was ready. A client's own `$/cancelRequest` is answered as cancelled.
-    While a write runs, the answer is nothing, at once.
+    While a write runs in the document, the answer is nothing, at once; so it is while one runs in another
+    document and the engine has one lane, since an answer that waits for a write is for a text that is gone.
     """
 
     def __init__(
@@ -41,15 +42,23 @@ class Inline:
         self._newest: dict[str, Cancel] = {}
         self.settings = Settings()
 
+    @property
+    def runs_beside_writes(self) -> bool:
+        """Whether the engine has several lanes; not before the model is loaded."""
+        loading = self._loading.start()
+        if not loading.done() or loading.cancelled() or loading.exception() is not None:
+            return False
+        return loading.result().engine.info.lanes > 1
+
     async def answer(self, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
         """Complete at the cursor; None when there is nothing to show."""
-        if self._writing.is_busy:
-            return None
         try:
             target = self._documents.get(params.text_document.uri)
             cursor = target.cursor(params.position)
         except (UnknownDocumentError, EditError) as error:
             logger.info("No inline completion: %s", error)
+            return None
+        if self._writing.is_in(target) or (self._writing.is_busy and not self.runs_beside_writes):
             return None
         cancel = Cancel()
         self.end_stale(target.uri)
@@ -92,7 +101,7 @@ class Inline:
                 cancel=cancel,
             )
 
-        found = await self._generation.run(job, cancel)
+        found = await self._generation.run(job, cancel, lanes=model.engine.info.lanes)
         if found is None or cancel.is_set() or target.document.revision != revision:
             return None
         replaced = target.columns(found.line, found.start, found.end)

@@ -57,6 +57,10 @@ class Writing:
         """Whether a write runs or waits."""
         return bool(self._targets)
 
+    def is_in(self, target: OpenDocument) -> bool:
+        """Whether one runs or waits in `target`."""
+        return target in self._targets
+
     def abandon(self) -> None:
         """The editor is gone: no write waits for it any longer."""
         for landing in self._landings:
@@ -132,7 +136,7 @@ class Writing:
 
         self._landings.add(land)
         try:
-            return await self._generation.run(job, cancel)
+            return await self._generation.run(job, cancel, lanes=model.engine.info.lanes)
         finally:
             self._landings.discard(land)
 
