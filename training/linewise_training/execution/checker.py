@@ -26,42 +26,66 @@ from linewise_training.execution.sandbox import CHANNEL
 CODE = 0  # the step that runs the code; test i is step i + 1
 COMPILE, ASSERTION, MISSING, RAISED, BAD_TEST = "compile", "assertion", "missing", "raised", "bad test"
 _MESSAGE_CHARACTERS = 2000
+_REHEARSALS = 20
 
 
 def check(task: list[Any], names: dict[str, Any], hooks: Hooks) -> NoReturn:
     """Run a job and end the process.
 
     Args:
-        task: Marks (bytes, for the code and each test), tests, code; emptied, since callers' frames are
-            in the sight of the code under test.
+        task: Marks (bytes, for the code and each test), tests, code, these as text or compiled; emptied,
+            since callers' frames are in the sight of the code under test.
         names: A copy of the builtins: what the code does to the module does not reach the tests.
         hooks: What the standard library wants to have called when the code forks.
     """
     for functions in hooks:
         os.register_at_fork(**functions)
     flush = sys.stdout.flush
-    sys.addaudithook(_refuse)
-    for goes_on in map(_step, _steps(task, names)):
-        if not goes_on:
-            break
+    _run(task, names)
     with suppress(BaseException):
         flush()
     os._exit(0)
 
 
-def make_ready() -> dict[str, Any]:
-    """In the worker, once: what every job needs and would pay for.
+def _run(task: list[Any], names: dict[str, Any]) -> None:
+    for goes_on in map(_step, _steps(task, names)):
+        if not goes_on:
+            break
 
-    The code under test finds no module of ours, so nothing of ours can be imported afterwards.
+
+def make_ready() -> dict[str, Any]:
+    """In the process that jobs are forked from, once: what every job needs and would pay for.
+
+    The code under test finds no module of ours, so nothing of ours can be imported afterwards. `CHANNEL`
+    is written to.
 
     Returns:
-        `names` of `check`: to copy them writes to each of them, hence to a page that is the worker's.
+        `names` of `check`: to copy them writes to each of them, hence to a page that was shared.
     """
     sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
-    for name in [name for name in sys.modules if name.partition(".")[0] in {"linewise", "linewise_training"}]:
+    names = dict(builtins.__dict__)
+    main = sys.modules["__main__"]
+    nothing = compile("", "", "exec")
+    for _ in range(_REHEARSALS):  # the interpreter adapts what has run often, by writing to it
+        _run([(b"", b""), [nothing], nothing], names)
+    sys.modules["__main__"] = main
+    ours = {"linewise", "linewise_training", "solution"}
+    for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
         del sys.modules[name]
-    return dict(builtins.__dict__)
+    sys.addaudithook(_refuse)
+    return names
+
+
+def compile_source(source: str | types.CodeType, step: int) -> types.CodeType:
+    """The code of a step, compiled if it is not yet.
+
+    Raises:
+        SyntaxError: And whatever else `compile` raises.
+    """
+    if isinstance(source, types.CodeType):
+        return source
+    return compile(source, f"test {step}" if step else "solution.py", "exec", dont_inherit=True)
 
 
 def _refuse(event: str, _: tuple[Any, ...]) -> None:
@@ -83,7 +107,7 @@ def _steps(task: list[Any], names: dict[str, Any]) -> Iterator[list[Any]]:
     """What `_step` takes, for the code and for each test that compiles."""
     code, tests, marks = task.pop(), task.pop(), task.pop()
     try:
-        program = compile(code, "solution.py", "exec", dont_inherit=True)
+        program = compile_source(code, CODE)
     except BaseException as error:  # RecursionError and MemoryError, too
         _tell(CODE, COMPILE, error)
         return iter(())
@@ -94,7 +118,7 @@ def _steps(task: list[Any], names: dict[str, Any]) -> Iterator[list[Any]]:
     programs = [(CODE, program)]
     for index, test in enumerate(tests, CODE + 1):
         try:
-            programs.append((index, compile(test, f"test {index}", "exec", dont_inherit=True)))
+            programs.append((index, compile_source(test, index)))
         except BaseException as error:
             _tell(index, BAD_TEST, error)
     return iter(

@@ -59,7 +59,7 @@ class Translate(Protocol):
 
 
 def run_compiled(
-    job: Job, walls: Walls, limits: Limits, translate: Translate, go: GoTools | None
+    job: Job, walls: Walls, limits: Limits, translate: Translate, others: frozenset[int], go: GoTools | None
 ) -> Verdict | Drive:
     """Run a job.
 
@@ -79,7 +79,9 @@ def run_compiled(
             if job.language == "typescript":
                 source = translate(source, deadline)
             program = language.program(source, limits, go)
-            done = _run(job, program, walls, limits, deadline, translate.processes, language.reserves)
+            done = _run(
+                job, program, walls, limits, deadline, others | translate.processes, language.reserves
+            )
         except ProgramError as fault:
             done = (fault.kind, str(fault), "")
         except TimeoutError:

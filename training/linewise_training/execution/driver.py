@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import NoReturn
 
 from linewise_training.execution import checker
@@ -30,11 +29,12 @@ def drive(program: Program, mark: bytes) -> NoReturn:
     hide_memory()
     os.set_inheritable(CHANNEL, False)
     for name, text in program.files.items():
-        Path(name).write_text(text, encoding="utf-8", errors="surrogatepass")
+        with open(name, "w", encoding="utf-8", errors="surrogatepass") as stream:  # noqa: PTH123
+            stream.write(text)
     for command in program.build:
         status = _wait(_start(command))
         if status:
-            _tell(checker.COMPILE, f"{Path(command[0]).name} ended with status {status}")
+            _tell(checker.COMPILE, f"{command[0].rpartition('/')[2]} ended with status {status}")
     inner = os.urandom(len(mark)).hex().encode()[: len(mark)]
     there, back = os.pipe(), os.pipe()
     os.write(there[1], inner)

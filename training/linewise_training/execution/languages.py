@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from linewise_training.execution.limits import Limits
 
-_HARNESS = {
-    path.name: path.read_text(encoding="utf-8") for path in (Path(__file__).parent / "harness").iterdir()
-}
+
+def _harness() -> dict[str, str]:
+    """Text by file name, read before the walls hide it; without `pathlib`, see `zygote`."""
+    folder = os.path.join(os.path.dirname(__file__), "harness")  # noqa: PTH118, PTH120
+    found = {}
+    for name in os.listdir(folder):  # noqa: PTH208
+        with open(os.path.join(folder, name), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
+            found[name] = stream.read()
+    return found
+
+
+_HARNESS = _harness()
 TYPESCRIPT_SERVER = _HARNESS["typescript.js"]
 
 # A failed assertion or a test's own complaint, as tests of these languages word it, not a fault of the run.
@@ -64,7 +71,9 @@ class Language:
 
     def missing(self) -> str:
         """What is not installed and how to install it, or nothing."""
-        absent = [name for name in self.commands if shutil.which(name) is None]
+        from shutil import which  # noqa: PLC0415 -- see `zygote`
+
+        absent = [name for name in self.commands if which(name) is None]
         return f"{' and '.join(absent)} not found; install with: {self.install}" if absent else ""
 
 
@@ -134,7 +143,7 @@ def java_main_class(source: str) -> str:
 
 def _go(source: str, limits: Limits, tools: GoTools | None) -> Program:  # noqa: ARG001
     assert tools
-    name = f"linewise{secrets.token_hex(8)}"  # drawn now: no program can call it
+    name = f"linewise{os.urandom(8).hex()}"  # drawn now: no program can call it
     renamed = re.sub(r"^func\s+main\s*\(\s*\)", f"func {name}main()", source, flags=re.MULTILINE)
     if not re.search(r"^package\s", renamed, re.MULTILINE):
         renamed = f"package main\n{renamed}"

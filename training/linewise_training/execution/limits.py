@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 from dataclasses import dataclass
+
+_MORE_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +40,27 @@ def apply_common(limits: Limits) -> None:
     _lower(resource.RLIMIT_MSGQUEUE, 0)
 
 
-def apply_limits(limits: Limits, seconds: float, *, reserves: bool, threads: int = 0) -> None:
-    """Bound this process and all that it starts by what depends on the job.
+def apply_limits(limits: Limits, seconds: float | None, *, reserves: bool, threads: int = 0) -> None:
+    """Bound this process and all that it starts by what may depend on the job.
 
     Args:
         limits: The bounds.
-        seconds: Wall time that the job has; processor time of one process is bounded a little above it.
+        seconds: Wall time that the job has, see `bound_processor_time`; not bounded here if none.
         reserves: Whether a runtime that reserves much more address space than it uses will run (Java, V8,
             Go): then data segments are bounded instead.
         threads: What the user runs besides, where the limit of processes counts all that is theirs.
     """
     _lower(resource.RLIMIT_DATA if reserves else resource.RLIMIT_AS, limits.memory)
-    _lower(resource.RLIMIT_CPU, int(seconds) + 2)
+    if seconds is not None:
+        _lower(resource.RLIMIT_CPU, int(seconds) + _MORE_SECONDS)
     _lower(resource.RLIMIT_NPROC, limits.processes + threads)
+
+
+def bound_processor_time(pid: int, seconds: float) -> None:
+    """Bound another process's processor time a little above the wall time that it has."""
+    bound = int(seconds) + _MORE_SECONDS
+    with suppress(OSError):  # it has ended, or bounded itself below
+        resource.prlimit(pid, resource.RLIMIT_CPU, (bound, bound))
 
 
 def _lower(kind: int, value: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from typing import Any
 
 CLONE_NEWNS = 0x00020000
@@ -36,6 +35,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # Made once: to make a type of array costs more than the call that takes it.
 _CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
 _NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
+# Looked up before jobs fork: what is looked up in one of them costs it a score of pages.
+_capset, _unshare, _setns = _libc.capset, _libc.unshare, _libc.setns
+_CAPSET_ARGUMENTS = ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)
 
 
 def _checked(result: int, what: str) -> None:
@@ -54,12 +56,12 @@ def unshare(flags: int) -> None:
     Raises:
         OSError: As for all functions here, the kernel refused; the message names the call.
     """
-    _checked(_libc.unshare(flags), "unshare")
+    _checked(_unshare(flags), "unshare")
 
 
 def setns(fd: int, kind: int) -> None:
     """setns(2)."""
-    _checked(_libc.setns(fd, kind), "setns")
+    _checked(_setns(fd, kind), "setns")
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, options: str = "") -> None:
@@ -93,9 +95,9 @@ def read_only(target: str, *, recursive: bool) -> None:
 
 def pivot_root(new_root: str) -> None:
     """Make a mount the root and detach the old root."""
-    number = _PIVOT_ROOT.get(platform.machine())
+    number = _PIVOT_ROOT.get(os.uname().machine)
     if number is None:
-        raise OSError(f"pivot_root is not known for {platform.machine()}")
+        raise OSError(f"pivot_root is not known for {os.uname().machine}")
     os.chdir(new_root)
     _checked(_libc.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
     _checked(_libc.umount2(b".", _MNT_DETACH), "umount of the old root")
@@ -136,4 +138,4 @@ def bound_capabilities() -> None:
 
 def drop_capabilities() -> None:
     """Give up all capabilities of this process."""
-    _checked(_libc.capset(ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)), "capset")
+    _checked(_capset(*_CAPSET_ARGUMENTS), "capset")

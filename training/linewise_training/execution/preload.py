@@ -10,13 +10,16 @@ from typing import Any
 
 Hooks = list[dict[str, Callable[[], Any]]]
 
-# What solutions of small problems import.
-_PRELOADED = (
-    "abc", "array", "bisect", "calendar", "cmath", "collections", "collections.abc", "contextlib",
-    "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq",
-    "inspect", "io", "itertools", "json", "math", "numbers", "operator", "pprint", "queue", "random",
-    "re", "statistics", "string", "struct", "textwrap", "threading", "time", "traceback", "types",
-    "typing", "unicodedata", "warnings",
+# What solutions of small problems import, and what it takes to run them.
+_COMMON = (
+    "abc", "bisect", "collections", "collections.abc", "contextlib", "copy", "ctypes", "enum", "functools",
+    "heapq", "itertools", "json", "math", "operator", "random", "re", "string", "time", "traceback",
+    "types", "typing", "warnings",
+)  # fmt: skip
+# What some do: each takes more time of every job than it saves, where few import it.
+RARE = (
+    "array", "calendar", "cmath", "dataclasses", "datetime", "decimal", "fractions", "hashlib", "inspect",
+    "io", "numbers", "pprint", "queue", "statistics", "struct", "textwrap", "threading", "unicodedata",
 )  # fmt: skip
 _GAPS = 1 << 14  # bytes to take of objects of one size: what may be free in pages in use
 
@@ -31,7 +34,7 @@ def preload() -> Hooks:
     register = os.register_at_fork
     os.register_at_fork = lambda **functions: hooks.append(functions)
     try:
-        for name in _PRELOADED:
+        for name in _COMMON:
             importlib.import_module(name)
     finally:
         os.register_at_fork = register

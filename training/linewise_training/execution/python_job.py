@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
+import types
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from linewise_training.execution import checker
 from linewise_training.execution.folder import Folder
 from linewise_training.execution.job import Job, Status, TestResult, Verdict, job_from_json, verdict_to_json
 from linewise_training.execution.limits import Limits
-from linewise_training.execution.sandbox import Walls, launch
+from linewise_training.execution.preload import RARE
+from linewise_training.execution.sandbox import Walls
 from linewise_training.execution.watch import Ended, channel, watch
+from linewise_training.execution.zygote import Zygote
 
 _MARK_BYTES = 16
 _SANDBOX_FAILED = 70
+_COMPILED_HERE = 1 << 16  # characters of a source, at most
+_COMPILE_SECONDS = 2.0  # of processor time
+_SEEN = 8  # jobs that import a module before it is loaded once for all that come
+_IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 
 
 class Heard:
@@ -46,44 +56,85 @@ class Heard:
             self.failures.setdefault(int(told["step"]), (str(told["kind"]), str(told["message"])))
 
 
-def run_python(
-    row: dict[str, Any], walls: Walls, limits: Limits, others: frozenset[int], folder: Folder | None
-) -> dict[str, Any] | list[Any]:
-    """Run a job.
+class PythonJobs:
+    """Runs Python jobs, one after another."""
 
-    Args:
-        row: The job as JSON has it.
-        walls: What the worker is behind.
-        limits: Bounds of the job.
-        others: Children of this worker that are not the job's.
-        folder: Where the job is to be; none where there are no namespaces, then it gets one.
+    def __init__(self, zygote: Zygote, walls: Walls, limits: Limits, folder: Folder | None) -> None:
+        """Take what there is one of.
 
-    Returns:
-        In the worker the verdict as JSON has it; in the process of the job what `checker.check` takes.
+        Args:
+            zygote: Forks the jobs' processes.
+            walls: What the worker is behind.
+            limits: Bounds of each job.
+            folder: Where the jobs are to be; none where there are no namespaces, then each gets one.
+        """
+        self._zygote = zygote
+        self._walls = walls
+        self._limits = limits
+        self._folder = folder
+        self._imports: Counter[str] = Counter()
+
+    def __call__(self, row: dict[str, Any], others: frozenset[int]) -> dict[str, Any]:
+        """Run a job.
+
+        Args:
+            row: The job as JSON has it; `careful` in it if a worker has died over it.
+            others: Children of this worker that are not the job's.
+
+        Returns:
+            The verdict as JSON has it.
+        """
+        self._preload(row["code"])
+        walls, limits, folder = self._walls, self._limits, self._folder
+        code, tests, timeout = row["code"], row["tests"], row["timeout"]
+        started = time.monotonic()
+        secret = os.urandom(_MARK_BYTES * (len(tests) + 1))
+        marks = tuple(secret[at : at + _MARK_BYTES] for at in range(0, len(secret), _MARK_BYTES))
+        programs = [code, *tests]
+        if not row.get("careful"):
+            signal.setitimer(signal.ITIMER_VIRTUAL, _COMPILE_SECONDS)
+            programs = [compiled(source, step) for step, source in enumerate(programs)]
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        ours, theirs = channel()
+        launched = self._zygote.launch([marks, programs[1:], programs[0]], timeout, theirs.fileno())
+        theirs.close()
+        heard = Heard(marks)
+        try:
+            ended = watch(
+                launched, walls, limits, started + timeout, ours, heard, others, messages=len(marks)
+            )
+        finally:
+            ours.close()
+        if folder:
+            folder.renew()
+        seconds = time.monotonic() - started
+        if len(heard.passed) == len(marks) and not ended.output:  # what `judge` would say, in less time
+            passed = [(True, "")] * len(tests)
+            return {"status": "pass", "tests": passed, "output": "", "message": "", "seconds": seconds}
+        return verdict_to_json(judge(job_from_json(row), heard, ended, limits, seconds))
+
+    def _preload(self, code: str) -> None:
+        """Count what is imported; where that pays, have it loaded for the jobs to come."""
+        found = {name for name in _IMPORT.findall(code) if name in RARE}
+        self._imports.update(found)
+        if wanted := [name for name in found if self._imports[name] == _SEEN]:
+            self._zygote.import_modules(wanted)
+
+
+@lru_cache(maxsize=1024)
+def compiled(source: str, step: int) -> types.CodeType | str:
+    """A step's code; or its source, where `compile` has something to say, which the job's process will.
+
+    Not in the process of the job, since what it costs there is memory: half of the job's, most often. To
+    compile runs nothing of the source. One that takes long or kills this process is compiled by its job when
+    it comes again.
     """
-    tests, timeout = row["tests"], row["timeout"]
-    started = time.monotonic()
-    secret = os.urandom(_MARK_BYTES * (len(tests) + 1))
-    marks = tuple(secret[at : at + _MARK_BYTES] for at in range(0, len(secret), _MARK_BYTES))
-    ours, theirs = channel()
-    launched = launch(walls, limits, timeout, theirs.fileno(), reserves=False, mounts=False)
-    if launched is None:
-        for end in (ours, theirs):
-            end.detach()  # their file descriptors are closed already
-        return [marks, tests, row["code"]]
-    theirs.close()
-    heard = Heard(marks)
+    if len(source) > _COMPILED_HERE:
+        return source
     try:
-        ended = watch(launched, walls, limits, started + timeout, ours, heard, others, messages=len(marks))
-    finally:
-        ours.close()
-    if folder:
-        folder.renew()
-    seconds = time.monotonic() - started
-    if len(heard.passed) == len(marks) and not ended.output:  # what `judge` would say, in less time
-        passed = [(True, "")] * len(tests)
-        return {"status": "pass", "tests": passed, "output": "", "message": "", "seconds": seconds}
-    return verdict_to_json(judge(job_from_json(row), heard, ended, limits, seconds))
+        return checker.compile_source(source, step)  # a warning is an error here
+    except Exception:
+        return source
 
 
 def judge(job: Job, heard: Heard, ended: Ended, limits: Limits, seconds: float) -> Verdict:

@@ -24,11 +24,13 @@ from linewise_training.execution.go_tools import cache_folder, go_tools
 from linewise_training.execution.job import Job, Status, Verdict, job_to_json, verdict_from_json
 from linewise_training.execution.limits import Limits
 from linewise_training.execution.python_job import failed
+from linewise_training.execution.sandbox import SYSTEM
 
 _LENGTH = struct.Struct(">I")
 # Jobs per worker that are under way or done before their turn: as many as others do while one takes 0.1 s.
 _AHEAD = 64
 _END_SECONDS = 2
+_TOOLS = ("gcc", "g++", "java", "javac", "node", "tsc", "go")
 
 
 class ExecutionError(LinewiseError):
@@ -73,7 +75,9 @@ class Runner:
         if shutil.which("go"):
             with suppress(OSError):  # said when a job in Go comes
                 folders.append(str(cache_folder()))
-        self._settings = json.dumps({"limits": asdict(limits), "namespaces": namespaces, "shown": folders})
+        self._settings = json.dumps(
+            {"limits": asdict(limits), "namespaces": namespaces, "shown": _shown(folders)}
+        )
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._serving: list[_Server] = []
 
@@ -221,6 +225,8 @@ class _Server:
                 asked.answer.set_result(failed(asked.job, Status.ENVIRONMENT, found, "", 0.0))
                 return
             message["go"] = found
+        if asked.deaths:
+            message["careful"] = True
         self._sent.append(asked)
         self._running().send(message)
         if self._stopped and self._worker:  # in between
@@ -258,6 +264,7 @@ class _Worker:
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "PYTHONHASHSEED": "0",
+            "LD_BIND_NOW": "1",  # a job would pay for each function that is bound in it
             "PYTHONDONTWRITEBYTECODE": "1",
             "NODE_PATH": os.pathsep.join(_node_folders()),
         }
@@ -309,6 +316,22 @@ class _Worker:
             if stream:
                 with suppress(OSError):
                     stream.close()
+
+
+def _shown(extra: Iterable[str]) -> list[str]:
+    """The folders that jobs see: the system's, this Python's, those of compilers elsewhere."""
+    found = [*extra, sys.prefix, sys.base_prefix]
+    found += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    for tool in _TOOLS:
+        where = shutil.which(tool)
+        if where:
+            found += [str(Path(where).parent), str(Path(where).resolve().parent.parent)]
+    kept: list[str] = []
+    for path in sorted({str(Path(name).absolute()) for name in found if Path(name).is_dir()}):
+        inside = (*SYSTEM, *kept)
+        if path != "/" and not any(path == other or path.startswith(f"{other}/") for other in inside):
+            kept.append(path)
+    return kept
 
 
 def _node_folders() -> list[str]:

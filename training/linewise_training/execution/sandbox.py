@@ -4,33 +4,33 @@ A worker enters namespaces of its own: a user that is nobody outside, a root tha
 read-only and nothing of the user's, a network without interfaces. Each job gets on top of that process IDs,
 `/proc`, `/tmp` and shared memory of its own, which end with it. Where the kernel does not allow namespaces,
 what is left is resource limits, an unprivileged user where the runner is root, and killing descendants.
+
+Imports are few, since each job has them in its process: no `pathlib`, and at the top neither `shutil` nor
+`tempfile`.
 """
+
+# ruff: noqa: PTH103, PTH110, PTH114, PTH115, PTH116, PTH123, PTH208, PTH211, PLC0415
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from linewise_training.execution import namespaces as ns
-from linewise_training.execution.folder import WORK, mount_folder
+from linewise_training.execution.folder import TMP, WORK, mount_folder
 from linewise_training.execution.limits import Limits, apply_common, apply_limits
 
 NOBODY = 65534
 INSIDE = 1000  # the user ID inside: not 0, so that no program that is executed has a capability
 CHANNEL = 3  # the file descriptor on which a job's own process tells how it goes
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-_TOOLS = ("gcc", "g++", "java", "javac", "node", "tsc", "go")
 _ALL = (
     ns.CLONE_NEWUSER | ns.CLONE_NEWNS | ns.CLONE_NEWPID | ns.CLONE_NEWNET | ns.CLONE_NEWIPC | ns.CLONE_NEWUTS
 )
@@ -51,19 +51,18 @@ class Walls:
     """Without namespaces: what the jobs' user ran before, which counts against the limit of processes."""
 
 
-def enter(extra: tuple[str, ...] = (), *, try_namespaces: bool = True) -> Walls:
+def enter(shown: list[str], *, try_namespaces: bool = True) -> Walls:
     """Put this worker behind its walls.
 
     Returns in a descendant of the process that called it, which stays only to wait for that one; or in the
     caller itself where namespaces are not allowed.
 
     Args:
-        extra: Further folders that jobs may read.
+        shown: Folders that jobs may read, besides `SYSTEM`.
         try_namespaces: Whether to use namespaces at all.
     """
     if not try_namespaces:
         return Walls(False, "switched off", threads=_threads())
-    shown = _shown(extra)
     asked, answered = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -99,10 +98,10 @@ def enter(extra: tuple[str, ...] = (), *, try_namespaces: bool = True) -> Walls:
 def _threads() -> int:
     """How many threads the user has whom jobs without namespaces run as."""
     user, found = (os.geteuid() or NOBODY), 0
-    for path in Path("/proc").glob("[0-9]*"):
+    for name in os.listdir("/proc"):
         with suppress(OSError):
-            if path.stat().st_uid == user:
-                found += sum(1 for _ in (path / "task").iterdir())
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == user:
+                found += len(os.listdir(f"/proc/{name}/task"))
     return found
 
 
@@ -129,60 +128,46 @@ def _map_ids(pid: int) -> str:
     user, group = (NOBODY, NOBODY) if root else (os.geteuid(), os.getegid())
     try:
         if not root:
-            Path(f"/proc/{pid}/setgroups").write_text("deny", encoding="ascii")
-        Path(f"/proc/{pid}/uid_map").write_text(f"{INSIDE} {user} 1\n", encoding="ascii")
-        Path(f"/proc/{pid}/gid_map").write_text(f"{INSIDE} {group} 1\n", encoding="ascii")
+            _write(f"/proc/{pid}/setgroups", "deny")
+        _write(f"/proc/{pid}/uid_map", f"{INSIDE} {user} 1\n")
+        _write(f"/proc/{pid}/gid_map", f"{INSIDE} {group} 1\n")
     except OSError as error:
         return str(error)
     return ""
 
 
-def _shown(extra: tuple[str, ...]) -> list[str]:
-    """The folders that jobs see: the system's, this Python's, those of compilers elsewhere."""
-    found = [*extra, sys.prefix, sys.base_prefix]
-    found += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    for tool in _TOOLS:
-        where = shutil.which(tool)
-        if where:
-            found += [str(Path(where).parent), str(Path(where).resolve().parent.parent)]
-    kept: list[str] = []
-    for path in sorted({str(Path(name).absolute()) for name in found if Path(name).is_dir()}):
-        inside = (*_SYSTEM, *kept)
-        if path != "/" and not any(path == other or path.startswith(f"{other}/") for other in inside):
-            kept.append(path)
-    return kept
-
-
 def _build(shown: list[str]) -> Walls:
     """Become the mapped user and make the root that jobs see."""
     # Opened by whom we still are: to the mapped user the way there may be shut, to jobs it need not be.
-    sources = [path for path in (*_SYSTEM, *shown) if Path(path).exists()]
-    opened = {path: os.open(path, os.O_PATH) for path in sources if not Path(path).is_symlink()}
-    devices = {name: os.open(f"/dev/{name}", os.O_PATH) for name in _DEVICES if Path("/dev", name).exists()}
+    sources = [path for path in (*SYSTEM, *shown) if os.path.exists(path)]
+    opened = {path: os.open(path, os.O_PATH) for path in sources if not os.path.islink(path)}
+    devices = {
+        name: os.open(f"/dev/{name}", os.O_PATH) for name in _DEVICES if os.path.exists(f"/dev/{name}")
+    }
     with suppress(PermissionError):  # where the outer user is not root, groups cannot be changed
         os.setgroups([])
     os.setresgid(INSIDE, INSIDE, INSIDE)
     os.setresuid(INSIDE, INSIDE, INSIDE)
     ns.die_with_parent(signal.SIGKILL)  # changing the user has cleared it
     ns.mount(None, "/", None, ns.MS_REC | ns.MS_PRIVATE)
-    root = tempfile.gettempdir()  # hidden by the new root, hence opened before
+    root = TMP  # hidden by the new root; what lies below it is opened
     ns.mount("tmpfs", root, "tmpfs", ns.MS_NOSUID, "size=1m,mode=755")
     for path in sources:
         target = root + path
         if path not in opened:
-            Path(target).symlink_to(Path(path).readlink())
+            os.symlink(os.readlink(path), target)
             continue
-        Path(target).mkdir(parents=True, exist_ok=True)
+        os.makedirs(target, exist_ok=True)
         ns.mount(f"/proc/self/fd/{opened[path]}", target, None, ns.MS_BIND | ns.MS_REC)
         ns.read_only(target, recursive=True)
     for name in ("proc", "tmp", "dev", "home", "root"):
-        Path(root, name).mkdir(exist_ok=True)
+        os.makedirs(f"{root}/{name}", exist_ok=True)
     for name, fd in devices.items():
-        Path(root, "dev", name).touch()
+        _write(f"{root}/dev/{name}", "")
         ns.mount(f"/proc/self/fd/{fd}", f"{root}/dev/{name}", None, ns.MS_BIND)
     for name, target in (("shm", "/tmp"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"),
                          ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")):  # fmt: skip
-        Path(root, "dev", name).symlink_to(target)
+        os.symlink(target, f"{root}/dev/{name}")
     proc = ""
     try:
         ns.mount("proc", f"{root}/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
@@ -195,7 +180,7 @@ def _build(shown: list[str]) -> Walls:
         os.close(fd)
     ns.read_only("/", recursive=False)
     with suppress(OSError):  # a further wall, not one that others lean on
-        Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
+        _write("/proc/sys/user/max_user_namespaces", "0")
     # Not taken away: the kernel mounts a further one only where one is.
     ns.mount("tmpfs", "/proc", "tmpfs", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC, "size=4k,mode=555")
     ns.read_only("/proc", recursive=False)
@@ -206,18 +191,26 @@ def _build(shown: list[str]) -> Walls:
     return Walls(True, proc=proc, own_pids=own_pids, own_proc=own_proc)
 
 
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
 class Launched(NamedTuple):
-    """A job's process as its worker sees it: process ID, its channel, what it prints, a folder to remove."""
+    """A job's process as its worker sees it."""
 
     pid: int
-    channel: int
     output: int
+    """A file descriptor: what it prints."""
     folder: str | None
+    """To be removed."""
+    ended: int | None = None
+    """A file descriptor on which it shows that it has ended, where it is no child of the worker's."""
+    status: Callable[[], int] | None = None
+    """Waits for its exit status, where it is no child of the worker's."""
 
 
-def launch(
-    walls: Walls, limits: Limits, seconds: float, channel: int, *, reserves: bool, mounts: bool = True
-) -> Launched | None:
+def launch(walls: Walls, limits: Limits, seconds: float, channel: int, *, reserves: bool) -> Launched | None:
     """Start a process behind the walls of one job: nothing there but a fresh folder, which is where it is.
 
     Args:
@@ -226,14 +219,12 @@ def launch(
         seconds: Wall time that it has.
         channel: A socket's file descriptor; there it is `CHANNEL`.
         reserves: See `apply_limits`.
-        mounts: Whether it gets `/proc` and a folder of its own; if not, it finds what the worker has put
-            there, and is where the worker is.
 
     Returns:
         In the worker the process; in the process itself nothing.
     """
     read, write = os.pipe2(os.O_CLOEXEC)
-    folder = None if walls.namespaces else tempfile.mkdtemp(prefix="linewise-")
+    folder = job_folder(walls)
     if walls.namespaces:
         # The worker's own shared memory, which it has no use for, is from now on the job's.
         ns.unshare(ns.CLONE_NEWPID | ns.CLONE_NEWIPC)
@@ -247,26 +238,77 @@ def launch(
         if walls.namespaces:
             ns.setns(walls.own_pids, ns.CLONE_NEWPID)
         os.close(write)
-        return Launched(pid, channel, read, folder)
-    try:
-        _enclose(walls, limits, seconds, folder, reserves, mounts)
-        _connect(write, channel)
-    except BaseException as error:  # whatever it was, this process must not go on outside
-        os.write(write, f"the sandbox could not be made: {error}".encode())
-        os._exit(70)
+        return Launched(pid, read, folder)
+    settle(walls, limits, seconds, folder, channel, write, reserves=reserves)
     return None
 
 
-def _enclose(
-    walls: Walls, limits: Limits, seconds: float, folder: str | None, reserves: bool, mounts: bool
-) -> None:
+def job_folder(walls: Walls) -> str | None:
+    """A fresh folder for a job, where there are no namespaces to give it a file system of its own."""
+    if walls.namespaces:
+        return None
+    from tempfile import mkdtemp
+
+    return mkdtemp(prefix="linewise-")
+
+
+def settle(
+    walls: Walls, limits: Limits, seconds: float, folder: str | None, channel: int, output: int, *,
+    reserves: bool = False,
+) -> None:  # fmt: skip
+    """In a job's new process: go behind the walls of the job, or end.
+
+    Args:
+        walls: What the worker is behind.
+        limits: Bounds of the job.
+        seconds: Wall time that it has.
+        folder: From `job_folder`; where there are namespaces, the job gets one of its own, and `/proc`.
+        channel: A socket's file descriptor, that becomes `CHANNEL`.
+        output: Where to print, a file descriptor.
+        reserves: See `apply_limits`.
+    """
+    try:
+        _enclose(walls, limits, seconds, folder, reserves)
+        _connect(output, channel)
+    except BaseException as error:  # whatever it was, this process must not go on outside
+        _fail(output, error)
+
+
+def prepare(walls: Walls, limits: Limits) -> None:
+    """In the process that Python jobs are forked from: what `settle_prepared` need not do in each of them."""
+    nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for number in (0, 1, 2, CHANNEL):
+        os.dup2(nothing, number)
+    os.close(nothing)
+    if walls.namespaces:
+        apply_limits(limits, None, reserves=False)
+
+
+def settle_prepared() -> None:
+    """As `settle`, where there are namespaces and the process that was forked had made all else ready.
+
+    The job finds the mounts that the worker has put there.
+    """
+    try:
+        os.setsid()
+        ns.drop_capabilities()
+        os.closerange(CHANNEL + 1, 1 << 16)
+    except BaseException as error:
+        _fail(1, error)
+
+
+def _fail(output: int, error: BaseException) -> NoReturn:
+    os.write(output, f"the sandbox could not be made: {error}".encode())
+    os._exit(70)
+
+
+def _enclose(walls: Walls, limits: Limits, seconds: float, folder: str | None, reserves: bool) -> None:
     os.setsid()
     if folder is None:
-        if mounts:
-            ns.unshare(ns.CLONE_NEWNS)
-            if not walls.proc:
-                ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
-            mount_folder(limits)
+        ns.unshare(ns.CLONE_NEWNS)
+        if not walls.proc:
+            ns.mount("proc", "/proc", "proc", ns.MS_NOSUID | ns.MS_NODEV | ns.MS_NOEXEC)
+        mount_folder(limits)
         ns.drop_capabilities()
     else:
         if os.geteuid() == 0:
@@ -303,11 +345,15 @@ def end(launched: Launched, walls: Walls, others: frozenset[int] = frozenset(), 
         with suppress(ProcessLookupError):
             os.kill(launched.pid, signal.SIGKILL)
     # Process 1 of a namespace is gone only when all others there are.
-    status = os.waitstatus_to_exitcode(os.waitpid(launched.pid, 0)[1])
+    status = (
+        launched.status() if launched.status else os.waitstatus_to_exitcode(os.waitpid(launched.pid, 0)[1])
+    )
     if not walls.namespaces:
         _kill_descendants(others)
     if launched.folder:
-        shutil.rmtree(launched.folder, ignore_errors=True)
+        from shutil import rmtree
+
+        rmtree(launched.folder, ignore_errors=True)
     return status
 
 
@@ -331,7 +377,7 @@ def descendants(keep: Callable[[int], bool] = lambda _: True, proc: int | None =
         proc: A file descriptor of `/proc`, where that is hidden.
     """
     parents: dict[int, int] = {}
-    for name in os.listdir("/proc" if proc is None else proc):  # noqa: PTH208 -- may be no path
+    for name in os.listdir("/proc" if proc is None else proc):
         if name.isdigit():
             with suppress(OSError):
                 after_name = read_proc(f"{name}/stat", proc)

@@ -6,39 +6,35 @@ one out tells about the walls.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
-import random
 import signal
 import struct
 import sys
+import warnings
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from linewise_training.execution import namespaces as ns
-from linewise_training.execution.checker import check, make_ready
 from linewise_training.execution.compiled_job import Drive, run_compiled
 from linewise_training.execution.driver import drive
 from linewise_training.execution.folder import Folder
 from linewise_training.execution.job import job_from_json, verdict_to_json
 from linewise_training.execution.languages import GoTools
 from linewise_training.execution.limits import Limits, apply_common
-from linewise_training.execution.preload import Hooks, fill_gaps
-from linewise_training.execution.python_job import run_python
+from linewise_training.execution.preload import Hooks
+from linewise_training.execution.python_job import PythonJobs
 from linewise_training.execution.sandbox import Walls, enter
 from linewise_training.execution.translator import Translator
+from linewise_training.execution.zygote import Zygote
 
 _LENGTH = struct.Struct(">I")
-# Loaded as well without namespaces: nobody, whom jobs then run as, may not be let into root's Python.
-_UNREADABLE = ("concurrent.futures", "logging", "pickle", "subprocess")
-_OBJECTS = 50_000  # that a job makes before the first collection
 
 
 def work(hooks: Hooks) -> None:
-    """Serve until standard input ends. In a job's process: run that job."""
+    """Serve until standard input ends. In the process of another language's program: run that."""
     settings = json.loads(sys.argv[1])
     limits = Limits(**settings["limits"])
     source, target = os.dup(0), os.dup(1)
@@ -47,46 +43,35 @@ def work(hooks: Hooks) -> None:
         os.dup2(nothing, fd)
     ns.die_with_parent(signal.SIGKILL)
     ns.adopt_orphans()
-    walls = enter(tuple(settings["shown"]), try_namespaces=settings["namespaces"])
+    walls = enter(settings["shown"], try_namespaces=settings["namespaces"])
     sys.path[:] = [path for path in sys.path if os.path.isdir(path)]  # noqa: PTH112
     importlib.invalidate_caches()
-    names = make_ready()
     folder = None
     if walls.namespaces:
         apply_common(limits)
         folder = Folder(limits)
-    else:
-        for name in _UNREADABLE:
-            importlib.import_module(name)
-    random.seed(0)  # a verdict must not depend on luck
-    gc.collect()
-    gaps = fill_gaps()
-    gc.freeze()  # a collection in a job would copy all these pages
-    gc.set_threshold(_OBJECTS)
+    zygote = Zygote(walls, limits, hooks)
+    warnings.simplefilter("error", SyntaxWarning)  # see `python_job.compiled`
     with suppress(BrokenPipeError):
         _write(target, {"walls": asdict(walls)})
-        task = _serve(source, target, walls, limits, folder)
-        if isinstance(task, Drive):
+        task = _serve(source, target, walls, limits, zygote, folder)
+        if task:
             drive(task.program, task.mark)
-        if task is not None:
-            check(task, names, hooks)
-    del gaps
 
 
 def _serve(
-    source: int, target: int, walls: Walls, limits: Limits, folder: Folder | None
-) -> list[Any] | Drive | None:
-    """Answer each job; in a job's own process return what it is to run, so that little is below it."""
+    source: int, target: int, walls: Walls, limits: Limits, zygote: Zygote, folder: Folder | None
+) -> Drive | None:
+    """Answer each job; in a program's own process return what it is to run, so that little is below it."""
     translator = Translator(walls, limits)
+    run_python = PythonJobs(zygote, walls, limits, folder)
     while (row := _read(source)) is not None:
+        others = translator.processes | {zygote.pid}
         if row["language"] == "python":
-            done = run_python(row, walls, limits, translator.processes, folder)
-            if isinstance(done, list):
-                return done
-            _write(target, done)
+            _write(target, run_python(row, others))
             continue
         go = GoTools(**row["go"]) if row.get("go") else None
-        verdict = run_compiled(job_from_json(row), walls, limits, translator, go)
+        verdict = run_compiled(job_from_json(row), walls, limits, translator, others, go)
         if isinstance(verdict, Drive):
             return verdict
         _write(target, verdict_to_json(verdict))

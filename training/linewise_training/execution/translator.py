@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import _socket
 import json
 import os
 import select
 import signal
-import socket
 import struct
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from linewise_training.execution import checker
 from linewise_training.execution.compiled_job import ProgramError
@@ -30,7 +29,7 @@ class Translator:
         self._walls = walls
         self._limits = limits
         self._launched: Launched | None = None
-        self._socket: socket.socket | None = None
+        self._socket: _socket.socket | None = None
 
     @property
     def processes(self) -> frozenset[int]:
@@ -55,11 +54,12 @@ class Translator:
         return str(answer["code"])
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket.socketpair()
         launched = launch(self._walls, self._limits, _LIFETIME, theirs.fileno(), reserves=True)
         if launched is None:
             with suppress(OSError):
-                Path("server.js").write_text(TYPESCRIPT_SERVER, encoding="utf-8")
+                with open("server.js", "w", encoding="utf-8") as stream:  # noqa: PTH123
+                    stream.write(TYPESCRIPT_SERVER)
                 os.dup2(CHANNEL, 0)
                 os.dup2(CHANNEL, 1)
                 heap = f"--max-old-space-size={self._limits.memory >> 21}"

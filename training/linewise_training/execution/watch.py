@@ -5,7 +5,6 @@ from __future__ import annotations
 import _socket
 import os
 import select
-import socket
 import struct
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from linewise_training.execution.limits import Limits
 from linewise_training.execution.sandbox import Launched, Walls, descendants, end, read_proc
 
 _CREDENTIALS = struct.Struct("iII")  # process, user, group: the kernel's word on who sent a message
-_EXTRA = socket.CMSG_SPACE(_CREDENTIALS.size)
+_EXTRA = _socket.CMSG_SPACE(_CREDENTIALS.size)
 _PACKET = 1 << 16
 _LOOK_SECONDS = 0.1
 _WAITING = 8  # messages of at most 12 kB: below what a socket holds
@@ -33,11 +32,11 @@ class Ended(NamedTuple):
     """What it used too much of, or nothing."""
 
 
-def channel() -> tuple[socket.SocketType, socket.SocketType]:
+def channel() -> tuple[_socket.socket, _socket.socket]:
     """The worker's and the process's end of a channel of whole messages."""
     # Of the type below that of `socket`, which does the same by a dozen functions of Python.
-    ours, theirs = _socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
     ours.setblocking(False)
     return ours, theirs
 
@@ -47,7 +46,7 @@ def watch(
     walls: Walls,
     limits: Limits,
     deadline: float,
-    ours: socket.SocketType,
+    ours: _socket.socket,
     hear: Callable[[bytes], None],
     others: frozenset[int] = frozenset(),
     *,
@@ -66,7 +65,7 @@ def watch(
         messages: How many messages may come. A few wait in the channel until the process has ended, for to
             be woken by each costs both sides time.
     """
-    pidfd = os.pidfd_open(launched.pid)
+    pidfd = os.pidfd_open(launched.pid) if launched.ended is None else launched.ended
     output = bytearray()
     timed_out, too_much, gone = False, "", False
     poll = select.poll()
@@ -99,7 +98,8 @@ def watch(
             pass
         return Ended(status, bytes(output), timed_out, too_much)
     finally:
-        os.close(pidfd)
+        if launched.ended is None:
+            os.close(pidfd)
         os.close(launched.output)
 
 
@@ -117,7 +117,7 @@ def _drain(fd: int, output: bytearray, most: int, *, ends: bool) -> None:
             pass
 
 
-def _hear(ours: socket.SocketType, pid: int, hear: Callable[[bytes], None]) -> bool:
+def _hear(ours: _socket.socket, pid: int, hear: Callable[[bytes], None]) -> bool:
     """Take one message; whether there may be more."""
     try:
         message, extra, _, _ = ours.recvmsg(_PACKET, _EXTRA)
@@ -127,7 +127,7 @@ def _hear(ours: socket.SocketType, pid: int, hear: Callable[[bytes], None]) -> b
         return False
     for level, kind, value in extra:
         if (
-            (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
+            (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS)
             and len(value) >= _CREDENTIALS.size
             and _CREDENTIALS.unpack_from(value)[0] == pid
         ):

@@ -9,15 +9,15 @@ import importlib
 import os
 import sys
 
-from linewise_training.execution.preload import fill_gaps, preload
+from linewise_training.execution.preload import preload
 
 
 def main() -> None:
     """Load what jobs use, and only then our own, which imports some of that, too."""
     sys.path[:] = [path for path in sys.path if path not in {"", os.getcwd()}]  # noqa: PTH109
-    hooks, gaps = preload(), fill_gaps()
+    os.environ.pop("LD_BIND_NOW", None)
+    hooks = preload()
     importlib.import_module("linewise_training.execution.serve").work(hooks)
-    del gaps
 
 
 if __name__ == "__main__":

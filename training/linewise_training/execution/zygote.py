@@ -1,0 +1,186 @@
+"""The process that a worker's Python jobs are forked from.
+
+It has what they use and as little else as can be: a fork and an exit cost time by every page of memory that
+is there, and by every page that either side writes to afterwards. So the worker, which compiles, waits and
+judges, is another process.
+"""
+
+from __future__ import annotations
+
+import _socket
+import gc
+import importlib
+import marshal
+import os
+import random
+import signal
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from linewise_training.execution import namespaces as ns
+from linewise_training.execution.checker import check, make_ready
+from linewise_training.execution.folder import WORK
+from linewise_training.execution.limits import Limits, bound_processor_time
+from linewise_training.execution.preload import RARE, Hooks, fill_gaps
+from linewise_training.execution.sandbox import (
+    CHANNEL,
+    Launched,
+    Walls,
+    job_folder,
+    prepare,
+    settle,
+    settle_prepared,
+)
+
+_SIZE = 4  # bytes of a number in a message
+_HEAD = 2 * _SIZE  # of a message: bytes that follow, seconds that the job has
+_LONGEST = 1 << 30  # seconds: more than a job can use
+_PACKET = 1 << 16
+_EXTRA = _socket.CMSG_SPACE(2 * _SIZE)
+# Loaded as well without namespaces: nobody, whom jobs then run as, may not be let into root's Python.
+_UNREADABLE = (
+    *RARE, "concurrent.futures", "logging", "pathlib", "pickle", "platform", "secrets", "select", "shutil",
+    "signal", "socket", "subprocess", "tempfile",
+)  # fmt: skip
+_OBJECTS = 50_000  # that a job makes before the first collection
+
+
+class Zygote:
+    """The worker's end of the socket to it."""
+
+    def __init__(self, walls: Walls, limits: Limits, hooks: Hooks) -> None:
+        """Start it; it ends with the worker."""
+        self._walls = walls
+        self._control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._control.close()
+            ns.die_with_parent(signal.SIGKILL)
+            _fork_jobs(theirs, walls, limits, hooks)
+        theirs.close()
+
+    def import_modules(self, names: list[str]) -> None:
+        """Have it import modules of `RARE`, so that the jobs to come need not."""
+        self._send(names, 0, [])
+
+    def launch(self, task: list[Any], seconds: float, channel: int) -> Launched:
+        """Start a job's process, which runs `checker.check`.
+
+        Args:
+            task: What `check` takes.
+            seconds: Wall time that it has.
+            channel: A socket's file descriptor; there it is `CHANNEL`.
+
+        Raises:
+            EOFError: The zygote has died.
+        """
+        read, write = os.pipe2(os.O_CLOEXEC)
+        folder = job_folder(self._walls)
+        self._send([folder, task], int(min(seconds, _LONGEST)), [channel, write])
+        os.close(write)
+        return Launched(self._number(), read, folder, self._control.fileno(), self._number)
+
+    def _send(self, message: list[Any], seconds: int, fds: list[int]) -> None:
+        encoded = marshal.dumps(message)
+        encoded = len(encoded).to_bytes(_SIZE, "big") + seconds.to_bytes(_SIZE, "big") + encoded
+        rights = b"".join(fd.to_bytes(_SIZE, sys.byteorder) for fd in fds)
+        extra = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
+        sent = self._control.sendmsg([encoded], extra)
+        if sent < len(encoded):
+            self._control.sendall(encoded[sent:])
+
+    def _number(self) -> int:
+        number = b""
+        while len(number) < _SIZE:
+            part = self._control.recv(_SIZE - len(number))
+            if not part:
+                raise EOFError("the process that jobs are forked from has died")
+            number += part
+        return int.from_bytes(number, "big", signed=True)
+
+
+def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks) -> NoReturn:
+    """Fork a process for each job that is sent, and tell its ID and later how it ended."""
+    if not walls.namespaces:
+        _import(_UNREADABLE)
+    prepare(walls, limits)
+    names = make_ready()
+    random.seed(0)  # a verdict must not depend on luck
+    gaps = _freeze()  # noqa: F841
+    task = None
+    with suppress(OSError):
+        task = _serve(control, walls, limits)
+    if task is not None:
+        check(task, names, hooks)
+    os._exit(0)
+
+
+def _freeze() -> list[object]:
+    gc.collect()
+    gaps = fill_gaps()
+    gc.freeze()  # a collection in a job would copy all these pages
+    gc.set_threshold(_OBJECTS)
+    return gaps
+
+
+def _serve(control: _socket.socket, walls: Walls, limits: Limits) -> list[Any] | None:
+    """Answer until the worker is gone; in a job's own process return what it is to run."""
+    while True:
+        message, extra, _, _ = control.recvmsg(_PACKET, _EXTRA)
+        if not message:
+            return None
+        size = _HEAD + int.from_bytes(message[:_SIZE], "big")
+        while len(message) < size:
+            message += control.recv(size - len(message))
+        if not extra:
+            _import(marshal.loads(message[_HEAD:]))
+            gc.freeze()
+            continue
+        seconds, rights = int.from_bytes(message[_SIZE:_HEAD], "big"), extra[0][2]
+        channel = int.from_bytes(rights[:_SIZE], sys.byteorder)
+        output = int.from_bytes(rights[_SIZE:], sys.byteorder)
+        pid = _fork_inside(walls, channel, output) if walls.namespaces else os.fork()
+        if pid == 0:
+            folder, task = marshal.loads(message[_HEAD:])
+            if not walls.namespaces:
+                settle(walls, limits, seconds, folder, channel, output)
+            return list(task)
+        if walls.namespaces:
+            bound_processor_time(pid, seconds)
+        os.close(channel)
+        os.close(output)
+        control.send(pid.to_bytes(_SIZE, "big"))
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        control.send(status.to_bytes(_SIZE, "big", signed=True))
+
+
+def _fork_inside(walls: Walls, channel: int, output: int) -> int:
+    """Fork a job's process behind its walls; as `os.fork`.
+
+    What can be done before, for it to inherit, is: what is done often in one process costs less than what is
+    done once in each of many.
+    """
+    os.chdir(WORK)  # a new one, perhaps
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(channel, CHANNEL)
+    # The shared memory that this process has had, for which it has no use, is from now on the job's.
+    ns.unshare(ns.CLONE_NEWPID | ns.CLONE_NEWIPC)
+    pid = os.fork()
+    if pid == 0:
+        settle_prepared()
+        return 0
+    ns.setns(walls.own_pids, ns.CLONE_NEWPID)
+    for number in (1, 2, CHANNEL):
+        os.dup2(0, number)
+    return pid
+
+
+def _import(names: tuple[str, ...] | list[str]) -> None:
+    register, os.register_at_fork = os.register_at_fork, lambda **_: None
+    try:
+        for name in names:
+            importlib.import_module(name)
+    finally:
+        os.register_at_fork = register
