@@ -117,6 +117,11 @@ class Lane:
         return self._tokens
 
     @property
+    def remaining(self) -> int:
+        """How many more tokens may be chosen."""
+        return self._budget - self._count
+
+    @property
     def position(self) -> int:
         """Where the token that was chosen last stands, counted from the prompt's first."""
         return len(self._plan.prompt) + self._count - 1

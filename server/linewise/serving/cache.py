@@ -20,6 +20,7 @@ from linewise.engines.cores import Threads
 from linewise.engines.llama_library import api
 from linewise.engines.sampling import Logits
 from linewise.errors import EngineError
+from linewise.serving.speculation import Pace
 
 CHUNK = 64
 """Tokens decoded at once: see `engines.cache_slot.CHUNK`."""
@@ -27,12 +28,16 @@ CHUNK = 64
 WORTH_COPYING = 64
 """Tokens: llama.cpp copies a stream whole, in about the time of reading this many (embedded model: 1 ms)."""
 
+MOST_STRUCK = 512
+"""Tokens taken back that a document keeps for drafts."""
+
 
 @dataclass(eq=False)
 class Stream:
     """One sequence: `tokens` are those whose keys and values the cache holds. `owner` is a document's name.
 
     `busy` while a generation uses it; `used` grows with each use, so the least is the one used longest ago.
+    `struck` are tokens that were taken back in its document lately, and `pace` what drafts gained there.
     """
 
     index: int
@@ -40,6 +45,8 @@ class Stream:
     tokens: list[int] = field(default_factory=list)
     busy: bool = False
     used: int = 0
+    struck: list[int] = field(default_factory=list)
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +106,15 @@ class StreamCache:
             source = max(self.streams, key=lambda stream: self._copied(stream, shared[stream], most))
             if self._copied(source, shared[source], most) >= shared[target] + WORTH_COPYING:
                 self._copy(source, target)
+        if not owner or target.owner != owner:
+            target.struck, target.pace = [], Pace()
         # A second generation of a document has a stream that is nobody's.
         target.owner = "" if any(one.owner == owner for one in self.streams if one is not target) else owner
         target.busy, target.used = True, self._clock
-        self.cut(target, min(common_prefix(target.tokens, tokens), most))
+        kept = min(common_prefix(target.tokens, tokens), most)
+        if owner and target.owner == owner:
+            target.struck = [*target.tokens[kept:], *target.struck][:MOST_STRUCK]
+        self.cut(target, kept)
         return target
 
     def give_back(self, stream: Stream) -> None:

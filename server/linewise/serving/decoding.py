@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from linewise.errors import BusyError, EngineError
 from linewise.serving.cache import CHUNK, WORTH_COPYING, Piece, StreamCache
+from linewise.serving.speculation import History
 from linewise.serving.statistics import Ledger, SchedulerStatistics
 from linewise.serving.task import Task
 
@@ -30,8 +31,10 @@ CLOSED = "The engine was closed: load the model again to go on."
 class Decoder:
     """Runs tasks on a thread of its own, `lanes` at once, with at most `queue` of each priority waiting."""
 
-    def __init__(self, cache: StreamCache, *, lanes: int, queue: int) -> None:
+    def __init__(self, cache: StreamCache, *, lanes: int, queue: int, speculate: bool) -> None:
+        """`speculate` False makes no drafts, nor are any made where the model cannot take tokens back."""
         self._cache = cache
+        self._speculates = speculate and cache.goes_back
         self._lanes, self._queue = lanes, queue
         self._wake = threading.Condition()
         # All of these are guarded by `_wake`; only the thread moves tasks from one list to the other.
@@ -186,8 +189,46 @@ class Decoder:
                 self._finish(tuple(self._running), error)
 
     def _generate(self, tasks: Sequence[Task]) -> None:
-        """Move `tasks`, of each of which one token is unread, on by one token."""
-        self._decode(tasks, [Piece(task.held, task.tokens[-1:]) for task in tasks])
+        """Move `tasks`, of each of which one token is unread, on by one token, or one alone by more."""
+        if len(tasks) == 1 and self._speculates:
+            self._generate_alone(tasks[0])
+        else:
+            self._decode(tasks, [Piece(task.held, task.tokens[-1:]) for task in tasks])
+
+    def _generate_alone(self, task: Task) -> None:
+        """Move `task` on by one token, and by as many more as its draft was right about.
+
+        With others beside it there is no draft: sequences of unequal lengths would be read one by one.
+        """
+        stream, began = task.held, time.perf_counter()
+        held, draft = len(stream.tokens), self._draft(task)
+        self._decode([task], [Piece(stream, [task.tokens[-1], *draft], every=True)], choose=False)
+        if task.stream is None:  # it failed
+            return
+        accepted = 0
+        while (chosen := self._choose(task, accepted)) is not None:
+            if accepted == len(draft) or chosen != draft[accepted]:
+                break
+            accepted += 1
+        self._cache.cut(stream, held + 1 + accepted)
+        task.drafted += len(draft)
+        task.accepted += accepted
+        self._settle(task)
+        seconds = time.perf_counter() - began
+        if draft:
+            stream.pace.saw_draft(len(draft), accepted, seconds)
+        else:
+            stream.pace.saw_plain(seconds)
+
+    def _draft(self, task: Task) -> list[int]:
+        """What may come next in `task`, as often and as long as drafts have paid in its document."""
+        most = min(task.held.pace.wanted(), task.lane.remaining - 1)
+        if most < 1:
+            return []
+        if task.history is None:
+            task.history = History(task.held.struck, task.tokens)
+        task.history.extend(task.tokens[len(task.history) :])
+        return task.history.draft(most)
 
     def _read(self, task: Task) -> None:
         """Read a chunk of what is unread of `task`; where that is all, choose its next token."""
@@ -208,21 +249,27 @@ class Decoder:
             row += len(piece.tokens)
             if choose:
                 self._choose(task, row)
+                self._settle(task)
 
-    def _choose(self, task: Task, row: int) -> None:
-        """Choose the next token of `task` from the logits of `row`, and send it."""
+    def _choose(self, task: Task, row: int) -> int | None:
+        """The next token of `task`, from the logits of `row`; None where it has ended."""
         try:
             token = task.lane.choose(self._cache.logits(row))
         except EngineError as error:
-            with self._wake:
-                self._finish([task], error)
-            return
-        if task.lane.ended is None:
-            task.tokens.append(token)
+            task.error = error
+            return None
+        if task.lane.ended is not None:
+            return None
+        task.tokens.append(token)
+        return token
+
+    def _settle(self, task: Task) -> None:
+        """Send what was chosen, or the end."""
+        if task.error is None and task.lane.ended is None:
             task.tell()
         else:
             with self._wake:
-                self._finish([task])
+                self._finish([task], task.error)
 
     def _finish(self, tasks: Sequence[Task], error: EngineError | None = None) -> None:
         """End `tasks`. The caller holds the lock."""

@@ -45,14 +45,15 @@ class Scheduler:
         lanes: int | None = None,
         slots: int | None = None,
         queue: int = DEFAULT_QUEUE,
+        speculate: bool = True,
     ) -> None:
         """Load the model at `path`.
 
         `context_length` and `threads` are as `LlamaModel` has them. `slots` is how many documents keep their
         cache, which takes memory for the whole context each (default: what fits in CACHE_BYTES, between 2
         and MOST_SLOTS); `lanes` is at most that (default: DEFAULT_LANES); `queue` is how many requests of
-        one priority may wait. Raises ModelError for a file that is not a usable model, EngineError for
-        options that cannot be had.
+        one priority may wait; `speculate` allows drafts of what comes next. Raises ModelError for a file
+        that is not a usable model, EngineError for options that cannot be had.
         """
         self._model = LlamaModel(path, context_length=context_length, threads=threads)
         try:
@@ -71,7 +72,7 @@ class Scheduler:
         except BaseException:
             self._model.close()
             raise
-        self._decoder = Decoder(cache, lanes=lanes, queue=queue)
+        self._decoder = Decoder(cache, lanes=lanes, queue=queue, speculate=speculate)
         # At interpreter exit too: a thread that decodes must not meet a library that is being unloaded.
         self._free = weakref.finalize(self, _free, self._decoder, cache, self._model)
 

@@ -14,6 +14,7 @@ from linewise.engines.generation import Ending, Lane
 from linewise.engines.protocol import CancelSignal, Priority, Request, Token
 from linewise.errors import EngineError
 from linewise.serving.cache import Stream
+from linewise.serving.speculation import History
 from linewise.serving.statistics import RequestStatistics
 
 RANKS: dict[Priority, int] = {"inline": 0, "next edit": 1, "write": 2}
@@ -44,6 +45,8 @@ class Task:
     number: int = 0
     stream: Stream | None = None
     given_up: bool = False
+    error: EngineError | None = None
+    history: History | None = None
     passed_over: int = 0  # steps in which others went before its prompt
     reused: int | None = None
     drafted: int = 0
