@@ -27,7 +27,7 @@ from linewise_training.tokenizer import load_tokenizer, save_tokenizer, texts_of
 
 def make_corpus(out: Path, options: Sequence[str]) -> Mapping[str, Any]:
     """`linewise train corpus` into `out`."""
-    _invoke(corpus_command, ["--out", str(out), *options])
+    _invoke(corpus_command, ["--out", str(out), "--overwrite", *options])
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     return {key: manifest[key] for key in ("files", "characters", "pairs")}
 

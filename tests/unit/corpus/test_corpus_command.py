@@ -64,6 +64,20 @@ def test_a_corpus_of_nothing_is_refused_and_what_is_there_stays(tmp_path):
     assert (tmp_path / "files.jsonl").read_text() == "what was there before"
 
 
+def test_a_corpus_is_written_over_only_when_told_to(tree, mit, tmp_path):
+    root = tree({"LICENSE": mit, "good.py": GOOD})
+    out = tmp_path / "out"
+    assert run("--out", out, "--folder", root).exit_code == 0
+    before = (out / "files.jsonl").read_bytes()
+    (root / "good.py").write_text(GOOD.replace("two", "both"))
+    done = run("--out", out, "--folder", root)
+    assert done.exit_code == 1
+    assert "holds a corpus" in done.output
+    assert (out / "files.jsonl").read_bytes() == before
+    assert run("--out", out, "--folder", root, "--overwrite").exit_code == 0
+    assert (out / "files.jsonl").read_bytes() != before
+
+
 def test_a_pair_that_asks_what_a_benchmark_asks_is_left_out(tree, jsonl, mit, tmp_path):
     root = tree({"LICENSE": mit, "good.py": GOOD})
     prompt = 'def plus(a, b):\n    """Add two numbers together."""\n'
@@ -211,7 +225,7 @@ def test_a_corpus_is_kept_where_the_other_part_is_damaged(tree, mit, tmp_path):
 def test_a_run_that_fails_leaves_no_manifest_of_an_earlier_one(tree, mit, tmp_path):
     out = tmp_path / "out"
     assert run("--out", out, "--folder", tree({"LICENSE": mit, "good.py": GOOD})).exit_code == 0
-    assert run("--out", out, "--package", "no-such-package-here").exit_code == 1
+    assert run("--out", out, "--overwrite", "--package", "no-such-package-here").exit_code == 1
     assert not (out / "manifest.json").exists()
 
 

@@ -98,9 +98,9 @@ def test_rows_become_pairs_or_a_reason(jsonl):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"prompt": "a", "response": "b = 1"}, r"row 1.*'instruction'"),
-        ({"instruction": "a", "response": None}, r"row 1.*'instruction'"),
-        ({"instruction": "a", "response": "b = 1"}, r"row 1.*--licence"),
+        ({"prompt": "a", "response": "b = 1"}, r"line 1.*'instruction'"),
+        ({"instruction": "a", "response": None}, r"line 1.*'instruction'"),
+        ({"instruction": "a", "response": "b = 1"}, r"line 1.*--licence"),
         ([1], "JSON object"),
     ],
 )

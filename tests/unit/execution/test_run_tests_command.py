@@ -93,6 +93,15 @@ def test_the_input_is_never_written_over(run):
     assert rows == [RIGHT]
 
 
+@pytest.mark.parametrize("last", [RIGHT, {"code": 1}])
+def test_an_output_that_is_longer_than_the_input_is_not_gone_on_with(run, last):
+    run([RIGHT, last])
+    outcome, rows = run([RIGHT])
+    assert outcome.exit_code == 1
+    assert "more lines than the input, which ends after line 1" in outcome.stderr
+    assert len(rows) == 2
+
+
 def test_a_missing_input_is_named(tmp_path):
     arguments = ["--in", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "out.jsonl")]
     outcome = CliRunner().invoke(run_tests_command, arguments)

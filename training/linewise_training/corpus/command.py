@@ -25,10 +25,10 @@ from linewise_training.corpus.problem_sets import (
     benchmark_problems,
     leetcode_pairs,
     mbpp_pairs,
-    rows,
     wording,
 )
 from linewise_training.corpus.writer import CorpusWriter
+from linewise_training.jsonl import read_rows
 
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -78,7 +78,7 @@ def _parts(corpora: tuple[Path, ...], out: Path) -> tuple[set[str], set[bytes]]:
             raise LinewiseError(
                 f"--out and --beside both name {out}, which would be lost; name another --out"
             )
-        for number, row in enumerate(rows(corpus / "files.jsonl"), 1):
+        for number, row in read_rows(corpus / "files.jsonl"):
             try:
                 packages.add(package_of(row["origin"]))
                 hashes.add(bytes.fromhex(row["sha256"]))
@@ -200,6 +200,7 @@ def _add_histories(
     help="Take no package and no file that is in this corpus: the next part of a large one.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this many files.")
+@click.option("--overwrite", is_flag=True, help="Write over the corpus that is in --out.")
 def corpus_command(
     out: Path,
     stdlib: bool,
@@ -219,12 +220,15 @@ def corpus_command(
     benchmarks: tuple[Path, ...],
     others: tuple[Path, ...],
     limit: int | None,
+    overwrite: bool,
 ) -> None:
     """Harvest local Python into training text with provenance."""
     if not (
         stdlib or packages or names or folders or archives or repositories or mbpp or leetcode or instructions
     ):
         raise click.UsageError("there is nothing to take; name a source, such as --stdlib or --folder DIR")
+    if (out / "manifest.json").exists() and not overwrite:
+        raise click.ClickException(f"{out} holds a corpus; name another --out, or write over it: --overwrite")
     try:
         problems = [problem for path in benchmarks for problem in benchmark_problems(path)]
         benchmark = Decontaminator(code for _, code in problems)

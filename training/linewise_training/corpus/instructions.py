@@ -20,7 +20,7 @@ from pathlib import Path
 from linewise.errors import LinewiseError
 from linewise_training.corpus.harvest import parsed, permits
 from linewise_training.corpus.pairs import Pair
-from linewise_training.corpus.problem_sets import rows
+from linewise_training.jsonl import read_rows
 
 MAX_INSTRUCTION = 1000
 MAX_PROGRAM = 20_000
@@ -68,17 +68,17 @@ def instruction_pairs(path: Path, licence: str | None = None) -> Iterator[Pair |
     For a row that cannot be used, the reason. A row's own `licence` (or `license`) goes before `licence`, the
     one named for the file. Raises LinewiseError for a file of another form.
     """
-    for number, row in enumerate(rows(path), 1):
+    for number, row in read_rows(path):
         instruction, response = row.get("instruction"), row.get("response")
         if not isinstance(instruction, str) or not isinstance(response, str):
             raise LinewiseError(
-                f"{str(path)!r}, row {number}, has no text under 'instruction' and 'response'; "
+                f"{str(path)!r}, line {number}, has no text under 'instruction' and 'response'; "
                 "name its columns so"
             )
         own = row.get("licence") or row.get("license") or licence
         if own is None:
             raise LinewiseError(
-                f"{str(path)!r}, row {number}, does not say its licence; name it with --licence SPDX"
+                f"{str(path)!r}, line {number}, does not say its licence; name it with --licence SPDX"
             )
         pair = _pair(instruction_of(instruction), code_of(response), str(own))
         if isinstance(pair, str):

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-import gzip
 import importlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from linewise_training.corpus.functions import free_names
 from linewise_training.corpus.harvest import parsed
 from linewise_training.corpus.pairs import Pair, tidy
 from linewise_training.corpus.solutions import as_function
+from linewise_training.jsonl import read_rows
 
 MBPP_TRAINING = range(601, 975)
 MBPP_BENCHMARK = range(11, 511)
@@ -33,33 +32,13 @@ _STAR_MODULES = frozenset(
 )
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file, gzipped if its name ends in .gz. Raises LinewiseError."""
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as stream
-        ):
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise LinewiseError(
-                            f"{path}:{number}: not a JSON object; give a JSONL file of problems"
-                        )
-                    yield row
-    except (OSError, EOFError, ValueError) as error:
-        raise LinewiseError(f"cannot read {str(path)!r} as JSONL ({error}); give a complete file") from error
-
-
 def mbpp_pairs(path: Path) -> Iterator[Pair | None]:
     """Pairs of MBPP's training problems (ids 601 to 974); None for one whose program cannot be used.
 
     Raises LinewiseError for a file that has none of them.
     """
     found = False
-    for row in rows(path):
+    for _, row in read_rows(path):
         if _mbpp_number(row) not in MBPP_TRAINING:
             continue
         found = True
@@ -79,7 +58,7 @@ def leetcode_pairs(path: Path) -> Iterator[Pair | None]:
 
     Raises LinewiseError for a file of another form.
     """
-    for row in rows(path):
+    for _, row in read_rows(path):
         completion, prompt, query, task = _texts(path, row, "completion", "prompt", "query", "task_id")
         completion = completion.strip("\n")
         completion = as_function(completion) or completion
@@ -112,7 +91,7 @@ def benchmark_problems(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
 
     Of MBPP, ids 11 to 510. Raises LinewiseError for a file that is no benchmark.
     """
-    for row in rows(path):
+    for _, row in read_rows(path):
         number = _mbpp_number(row)
         if number is not None and number not in MBPP_BENCHMARK:
             continue

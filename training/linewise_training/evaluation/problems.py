@@ -6,18 +6,16 @@ amazon-science/mxeval) the problems 11 to 510 are the benchmark, as its authors 
 
 from __future__ import annotations
 
-import gzip
 import inspect
-import json
 import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linewise.errors import LinewiseError
 from linewise_training.evaluation.assertions import split_check
+from linewise_training.jsonl import read_rows
 
 MBPP_TEST = range(11, 511)
 LANGUAGES: Mapping[str, str] = {
@@ -59,7 +57,7 @@ def read_problems(benchmark: str, path: Path, limit: int | None = None) -> list[
     read = BENCHMARKS[benchmark]
     problems: list[Problem] = []
     tasks: set[str] = set()
-    for number, row in _rows(path):
+    for number, row in read_rows(path):
         try:
             problem = read(row)
         except KeyError as error:
@@ -83,33 +81,6 @@ def read_problems(benchmark: str, path: Path, limit: int | None = None) -> list[
     if not problems:
         raise LinewiseError(f"{path} has no problem of {benchmark}; give the file that its authors publish")
     return problems
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number, from 1, and object of each line that is not blank."""
-    number = 0
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as stream
-        ):
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise LinewiseError(
-                        f"{path}, line {number}: not JSON ({error}); get the file again"
-                    ) from None
-                if not isinstance(row, dict):
-                    raise LinewiseError(f"{path}, line {number}: not a JSON object; get the file again")
-                yield number, row
-    except (EOFError, zlib.error, UnicodeDecodeError, gzip.BadGzipFile) as error:
-        raise LinewiseError(f"{path} is damaged after line {number} ({error}); get the file again") from None
-    except OSError as error:
-        raise LinewiseError(f"{path} cannot be read ({error.strerror or error}); check --data") from None
 
 
 def _humaneval(row: Mapping[str, Any]) -> Problem:

@@ -86,6 +86,11 @@ def _lines_done(lines: BinaryIO, sink: BinaryIO, out: Path, tally: _Tally) -> in
         if not written.endswith(b"\n"):
             break
         given = lines.readline()
+        if not given:
+            raise LinewiseError(
+                f"{out} has more lines than the input, which ends after line {done}; begin anew "
+                "with --restart, or choose another --out"
+            )
         if not _is_of(written, given):
             raise LinewiseError(
                 f"line {done + 1} of {out} is not what came of that line of the input; "

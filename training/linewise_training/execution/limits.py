@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from contextlib import suppress
 from dataclasses import dataclass
 
 _MORE_SECONDS = 2
@@ -59,8 +58,10 @@ def apply_limits(limits: Limits, seconds: float | None, *, reserves: bool, threa
 def bound_processor_time(pid: int, seconds: float) -> None:
     """Bound another process's processor time a little above the wall time that it has."""
     bound = int(seconds) + _MORE_SECONDS
-    with suppress(OSError):  # it has ended, or bounded itself below
+    try:
         resource.prlimit(pid, resource.RLIMIT_CPU, (bound, bound))
+    except OSError:  # it has ended, or bounded itself below
+        return
 
 
 def _lower(kind: int, value: int) -> None:
