@@ -15,6 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # `import tiny_model` works unde
 os.environ["LINEWISE_MODELS"] = tempfile.mkdtemp(prefix="linewise-test-models-")
 os.environ["LINEWISE_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="linewise-test-config-")) / "linewise.toml")
 
+# No language server under test starts or uses a model server, unless the test is about that.
+os.environ["LINEWISE_SERVE_ENABLED"] = "false"
+os.environ["LINEWISE_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="linewise-test-")
+
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from linewise.commands.configured import command_settings
 from linewise.commands.model import model_option
 from linewise.errors import ServerError
 
 if TYPE_CHECKING:
+    from linewise.configuration import Settings
+    from linewise.engines.protocol import Engine
     from linewise.serving.connection import Address
     from linewise.serving.place import Place, Record
 
@@ -31,13 +34,16 @@ STOP_SECONDS = 40.0
     "--idle",
     "idle_minutes",
     type=click.FloatRange(min=0),
-    default=10.0,
-    show_default=True,
-    help="End when nobody has been connected for so many minutes; 0: never.",
+    help="End when nobody has been connected for so many minutes; 0: never. Default: as set, or 30.",
 )
+@click.option("--key", hidden=True, help="Name of the place to serve at, as who starts this knows it.")
 @click.pass_context
 def serve_command(
-    context: click.Context, model_path: Path | None, port: int | None, idle_minutes: float
+    context: click.Context,
+    model_path: Path | None,
+    port: int | None,
+    idle_minutes: float | None,
+    key: str | None,
 ) -> None:
     """Serve one model to every editor of this user, and to OpenAI's clients.
 
@@ -45,26 +51,33 @@ def serve_command(
     """
     if context.invoked_subcommand is not None:
         return
-    from linewise.models import default_model_path  # noqa: PLC0415
-    from linewise.serving.place import place_of  # noqa: PLC0415
+    from linewise.configuration.variables import engine_variables  # noqa: PLC0415
+    from linewise.models.opening import configured_model_path  # noqa: PLC0415
+    from linewise.serving.place import place_named, place_of  # noqa: PLC0415
     from linewise.serving.process import ServerOptions, serve_model  # noqa: PLC0415
 
-    model = (model_path or default_model_path()).resolve()
-    place = place_of(model)
+    model_name = None if model_path is None else str(model_path.absolute())
+    settings = command_settings({"model": model_name, "serve.port": port, "serve.idle_minutes": idle_minutes})
+    model = configured_model_path(settings).resolve()
+    place = place_named(key) if key else place_of(model, engine_variables(settings))
 
     def announce(address: Address) -> None:
         click.echo(f"Serving {model.name} on {_shown(address.socket, address.port)}", err=True)
         if address.token is not None:
             click.echo(f"The bearer token is in {place.token}", err=True)
 
-    options = ServerOptions(port=port, idle_seconds=60 * idle_minutes)
-    serve_model(model, place, options, announce=announce)
+    options = ServerOptions(
+        socket=settings.serve.socket,
+        port=settings.serve.port,
+        idle_seconds=60 * settings.serve.idle_minutes,
+    )
+    serve_model(model, place, lambda: _engine(model, settings), options, announce)
 
 
 @serve_command.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print the servers as JSON.")
 def status_command(as_json: bool) -> None:
-    """Tell which servers run. Exit status 1 if none does."""
+    """Tell which servers run, and where the token of one on a port is. Exit status 1 if none does."""
     found = [_described(place, record) for place, record in _servers()]
     if as_json:
         click.echo(json.dumps({"servers": found}, indent=2))
@@ -72,6 +85,7 @@ def status_command(as_json: bool) -> None:
         click.echo(
             f"{server['model']}: process {server['pid']}, Linewise {server['version']}, "
             f"{_shown(server['socket'], server['port'])}, {server['state']}"
+            + (f", token in {server['token_file']}" if server["token_file"] else "")
         )
     if not found:
         if not as_json:
@@ -115,6 +129,22 @@ def logs_command(lines: int) -> None:
         click.echo("No model server has logged anything.")
 
 
+def _engine(model: Path, settings: Settings) -> Engine:
+    """The engine for many: a scheduler for a model file, what is configured for anything else."""
+    from linewise.models.opening import open_engine  # noqa: PLC0415
+    from linewise.serving.scheduler import Scheduler  # noqa: PLC0415
+
+    if settings.engine.kind not in {"auto", "llama_cpp"} or not model.is_file():
+        return open_engine(settings)
+    return Scheduler(
+        model,
+        context_length=settings.context_length,
+        threads=settings.threads,
+        lanes=settings.engine.lanes,
+        slots=max(settings.engine.slots, settings.engine.lanes),
+    )
+
+
 def _servers() -> list[tuple[Place, Record | None]]:
     from linewise.serving.place import places  # noqa: PLC0415
 
@@ -126,12 +156,14 @@ def _described(place: Place, record: Record | None) -> dict[str, Any]:
     from linewise.serving.starting import running  # noqa: PLC0415
 
     if record is None:
-        return {"pid": None, "version": None, "model": place.key, "socket": None, "port": None, "state": "starting"}
+        unknown = dict.fromkeys(("pid", "version", "socket", "port", "token_file"))
+        return {"model": place.key, **unknown, "state": "starting"}
     try:
         state = "serving" if running(place) is not None else "not answering"
     except ServerError:
         state = "not answering"
-    return {**asdict(record), "state": state}
+    token_file = None if record.port is None else str(place.token)
+    return {**asdict(record), "token_file": token_file, "state": state}
 
 
 def _shown(path: str | None, port: int | None) -> str:

@@ -8,31 +8,47 @@ import threading
 from dataclasses import dataclass
 
 from linewise.configuration import Settings
-from linewise.engines.protocol import Engine
-from linewise.errors import LinewiseError, ModelError
+from linewise.configuration.variables import engine_variables
+from linewise.engines.protocol import CancelSignal, Engine
+from linewise.errors import LinewiseError, ModelError, ServerError
 from linewise.formats import format_of
 from linewise.formats.protocol import Format
-from linewise.models.opening import open_engine
+from linewise.models.opening import configured_model_path, open_engine
+from linewise.serving.client import ServerEngine
+from linewise.serving.connection import CancelledError
+from linewise.serving.starting import Starter
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """An engine, and the Format that its model was trained on."""
+    """An engine, and the Format that its model was trained on; `notice` is what a user should know of it."""
 
     engine: Engine
     format: Format
+    notice: str | None = None
 
 
-def load_model(settings: Settings, engine: Engine | None) -> LoadedModel:
-    """Load the model that `settings` ask for, unless `engine` is given ready.
+def load_model(settings: Settings, engine: Engine | None, cancel: CancelSignal | None = None) -> LoadedModel:
+    """The model that `settings` ask for, unless `engine` is given ready: the shared server's, or our own.
 
     Raises ModelError for a model that is missing, damaged, or trained on a Format that is unknown here.
     """
+    notice = None
+    if engine is None and settings.serve.enabled:
+        try:
+            engine = _shared_engine(settings, cancel)
+        except ServerError as error:
+            notice = f"The model runs inside this editor's own language server. {error}"
     if engine is None:
         engine = open_engine(settings)
-    return LoadedModel(engine, format_of(engine.info))
+    return LoadedModel(engine, format_of(engine.info), notice)
+
+
+def _shared_engine(settings: Settings, cancel: CancelSignal | None) -> Engine:
+    model = configured_model_path(settings)
+    return ServerEngine(Starter(model, variant=engine_variables(settings)), cancel)
 
 
 class Loading:
@@ -44,6 +60,7 @@ class Loading:
         self._result: asyncio.Future[LoadedModel] | None = None
         self._thread: threading.Thread | None = None
         self._loaded: LoadedModel | None = None
+        self._closing = threading.Event()
 
     def start(self) -> asyncio.Future[LoadedModel]:
         """Begin to load, once; the future ends with the model or with the LinewiseError that says why not."""
@@ -62,6 +79,7 @@ class Loading:
 
     def close(self) -> None:
         """Free the model's memory."""
+        self._closing.set()
         if self._thread is not None:
             self._thread.join()
         if self._loaded is not None:
@@ -70,7 +88,9 @@ class Loading:
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         error: LinewiseError | None = None
         try:
-            self._loaded = load_model(self.settings, self._engine)
+            self._loaded = load_model(self.settings, self._engine, self._closing)
+        except CancelledError:
+            return
         except LinewiseError as known:
             error = known
         except Exception as unknown:

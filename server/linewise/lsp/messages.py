@@ -15,8 +15,15 @@ class Messages:
 
     def error_once(self, message: str) -> None:
         """Show an error, unless it was shown before."""
+        self._once(types.MessageType.Error, message)
+
+    def info_once(self, message: str) -> None:
+        """Show what is worth knowing, unless it was shown before."""
+        self._once(types.MessageType.Info, message)
+
+    def _once(self, kind: types.MessageType, message: str) -> None:
         if message not in self._shown:
             self._shown.add(message)
             self._server.window_show_message(
-                types.ShowMessageParams(type=types.MessageType.Error, message=f"Linewise: {message}")
+                types.ShowMessageParams(type=kind, message=f"Linewise: {message}")
             )

@@ -89,8 +89,12 @@ class LinewiseServer(LanguageServer):
             self.messages.error_once(problem.message)
 
         def tell(loaded: asyncio.Future[LoadedModel]) -> None:
-            if not loaded.cancelled() and (error := loaded.exception()) is not None:
+            if loaded.cancelled():
+                return
+            if (error := loaded.exception()) is not None:
                 self.messages.error_once(str(error))
+            elif (notice := loaded.result().notice) is not None:
+                self.messages.info_once(notice)
 
         self.loading.start().add_done_callback(tell)
 
@@ -125,7 +129,8 @@ class LinewiseServer(LanguageServer):
         return await self.inline.answer(params)
 
     async def _write(self, params: types.ExecuteCommandParams) -> WriteResult:
-        self.inline.end_stale()
+        if not self.inline.runs_beside_writes:
+            self.inline.end_stale()
         return await self.writing.execute(params)
 
 

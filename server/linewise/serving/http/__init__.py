@@ -1,0 +1,1 @@
+"""The model server over HTTP: OpenAI's completions for everyone, and Linewise's own endpoints."""

@@ -1,0 +1,131 @@
+"""Brings the tokens of an engine from its thread to the event loop, as many at a time as are there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from linewise.engines.protocol import Engine, Request, Token
+from linewise.errors import BusyError, EngineError
+from linewise.serving.http.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+STREAMS = 128
+"""Generations that may run or wait at once, each on a thread that mostly sleeps."""
+
+HEARTBEAT_SECONDS = 5.0
+"""How long a client waits for tokens before it hears that they are still worked at."""
+
+
+class Relay:
+    """One generation. Setting `cancel` ends it within one token."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
+        self.cancel = threading.Event()
+        self.error: EngineError | None = None
+        """What ended the generation before its time; known once `tokens` has returned None."""
+        self._loop, self._metrics = loop, metrics
+        self._ready: deque[Token | None] = deque()
+        self._arrived = asyncio.Event()
+        self._is_told = False
+        self._is_over = False
+
+    async def tokens(self) -> list[Token] | None:
+        """Every token that has come since the last call, once there is one; None at the end.
+
+        Where none comes for HEARTBEAT_SECONDS, the list is empty.
+        """
+        if not self._ready and not self._is_over:
+            alarm = self._loop.call_later(HEARTBEAT_SECONDS, self._arrived.set)
+            await self._arrived.wait()
+            alarm.cancel()
+        # In this order a token that comes meanwhile is seen now, or rings again.
+        self._arrived.clear()
+        self._is_told = False
+        found: list[Token] = []
+        while self._ready:
+            token = self._ready.popleft()
+            if token is None:
+                self._is_over = True
+            else:
+                found.append(token)
+        return None if self._is_over and not found else found
+
+    def run(self, engine: Engine, request: Request) -> None:
+        """Generate, on the thread that calls this."""
+        began = time.perf_counter()
+        first: float | None = None
+        try:
+            tokens = engine.stream(request, self.cancel)
+            try:
+                for token in tokens:
+                    if first is None:
+                        first = time.perf_counter() - began
+                    self._put(token)
+                    if self.cancel.is_set():
+                        break
+            finally:
+                if isinstance(tokens, Generator):
+                    tokens.close()
+        except EngineError as error:
+            self.error = error
+        except Exception as error:
+            logger.exception("A generation failed")
+            self.error = EngineError(
+                f"The engine failed ({type(error).__name__}); see `linewise serve logs`."
+            )
+        finally:
+            ending = "failed" if self.error else "cancelled" if self.cancel.is_set() else "done"
+            if isinstance(self.error, BusyError):
+                ending = "busy"
+            self._metrics.generated(request.priority, ending, first)
+            self._put(None)
+
+    def _put(self, token: Token | None) -> None:
+        self._ready.append(token)
+        if not self._is_told:
+            self._is_told = True
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
+                self._loop.call_soon_threadsafe(self._arrived.set)
+
+
+class Relays:
+    """Starts the generations of one engine."""
+
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        self._engine, self._metrics = engine, metrics
+        self._pool = ThreadPoolExecutor(STREAMS, thread_name_prefix="linewise-relay")
+        self._live: set[Relay] = set()
+
+    @property
+    def running(self) -> int:
+        """Generations that run or wait."""
+        return len(self._live)
+
+    def start(self, request: Request) -> Relay:
+        """Begin to generate. Raises BusyError when too many do already."""
+        if len(self._live) >= STREAMS:
+            raise BusyError("The model server has too many requests waiting: try again in a moment.")
+        relay = Relay(asyncio.get_running_loop(), self._metrics)
+        self._live.add(relay)
+        self._pool.submit(self._run, relay, request)
+        return relay
+
+    def close(self) -> None:
+        """End every generation and its thread."""
+        for relay in tuple(self._live):
+            relay.cancel.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, relay: Relay, request: Request) -> None:
+        try:
+            relay.run(self._engine, request)
+        finally:
+            self._live.discard(relay)

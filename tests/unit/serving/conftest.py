@@ -1,0 +1,70 @@
+"""A place of its own for each test's servers, and the end of every process that it started."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from servers import SCRIPTED, end_servers
+
+from linewise.serving.client import ServerEngine
+from linewise.serving.starting import Starter
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The runtime folder: a short path, since those of sockets must be."""
+    folder = Path(tempfile.mkdtemp(prefix="lw-"))
+    monkeypatch.setenv("LINEWISE_RUNTIME_DIR", str(folder))
+    yield folder
+    end_servers(folder)
+
+
+@pytest.fixture
+def model_file(runtime: Path) -> Path:
+    """What a scripted server takes for its model."""
+    path = runtime / "scripted.gguf"
+    path.write_bytes(b"a model")
+    return path
+
+
+@pytest.fixture
+def starter(model_file: Path) -> Starter:
+    """Starts a scripted server that the test may do anything to."""
+    return Starter(model_file, command=SCRIPTED)
+
+
+@pytest.fixture
+def own_engine(starter: Starter) -> Iterator[ServerEngine]:
+    """A client of that server."""
+    engine = ServerEngine(starter)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def shared_starter() -> Iterator[Starter]:
+    """The starter of a scripted server that tests leave as it is."""
+    folder = Path(tempfile.mkdtemp(prefix="lw-"))
+    (folder / "scripted.gguf").write_bytes(b"a model")
+    yield Starter(
+        folder / "scripted.gguf",
+        command=SCRIPTED,
+        environment={**os.environ, "LINEWISE_RUNTIME_DIR": str(folder)},
+    )
+    end_servers(folder)
+
+
+@pytest.fixture
+def engine(shared_starter: Starter) -> Iterator[ServerEngine]:
+    """A client of that server."""
+    engine = ServerEngine(shared_starter)
+    yield engine
+    engine.close()
