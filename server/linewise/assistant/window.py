@@ -9,13 +9,13 @@ snapshot, once for many edits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from linewise.assistant.document import Document, DocumentState
 from linewise.edits import EditLog, Hunk, Lines, apply_hunk, invert_hunk
-from linewise.engines.protocol import Engine
+from linewise.engines.protocol import CountsTokens, Engine, Segment
 from linewise.errors import ContextError
 from linewise.formats.protocol import Prompt
 
@@ -61,7 +61,7 @@ def fit(
 
     def attempt(view: View) -> FittedPrompt | None:
         prompt = build(view)
-        used = len(engine.tokenize(prompt.segments))
+        used = _tokens(engine, prompt.segments, budget)
         return FittedPrompt(view, prompt, limit - used) if used <= budget else None
 
     state = _with_short_history(document, characters // 2)
@@ -82,6 +82,13 @@ def fit(
             )
         document.fold(len(state.log.edits) // 2)
         state = document.snapshot()
+
+
+def _tokens(engine: Engine, segments: Sequence[Segment], budget: int) -> int:
+    """Tokens of `segments`; more than there are only where that is within `budget` all the same."""
+    if isinstance(engine, CountsTokens) and (most := engine.tokens_at_most(segments)) <= budget:
+        return most
+    return len(engine.tokenize(segments))
 
 
 def window(state: DocumentState, line: int | None, block: int) -> View:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,15 @@ class CancelSignal(Protocol):
 
     def is_set(self) -> bool:
         """Whether the caller has lost interest."""
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """An engine that is far away, where `tokenize` may cost a round trip, but a bound never does."""
+
+    def tokens_at_most(self, segments: Sequence[Segment]) -> int:
+        """No fewer than `tokenize` gives for `segments`: exact for those that it knows."""
         ...
 
 

@@ -284,3 +284,26 @@ def test_the_wire_keeps_everything_of_a_model_and_a_segment() -> None:
     assert wire.segments_in(json.loads(json.dumps(wire.segments_out(segments)))) == segments
     name = wire.longer(wire.NO_SEGMENTS, Segment("x"))
     assert name != wire.longer(wire.NO_SEGMENTS, Segment("x", special=True))
+
+
+def test_a_bound_of_the_tokens_costs_no_round_trip(engine: ServerEngine, bodies: list[dict]) -> None:
+    known, special = Segment("known text"), Segment("<|x|>", special=True)
+    engine.tokenize((known,))
+    bodies.clear()
+    assert engine.tokens_at_most((known, special)) == len("known text") + 1
+    assert engine.tokens_at_most((Segment("ä"),)) >= len(engine.tokenize((Segment("ä"),)))
+    assert [body["segments"] for body in bodies] == [["ä"]]
+
+
+def test_a_keystroke_is_one_round_trip(engine: ServerEngine, bodies: list[dict]) -> None:
+    from linewise.assistant.document import Document
+    from linewise.assistant.inline import complete
+    from linewise.formats import Cursor, format_of
+
+    document = Document("a.py", "x = 1\n" * 100 + "y = ")
+    shape = format_of(engine.info)
+    for typed in range(4):
+        complete(document, Cursor(100, 4 + typed), engine=engine, format=shape)
+        document.change(604 + typed, 604 + typed, "z")
+    assert [body["path"] for body in bodies] == [wire.GENERATE] * 4
+    assert all(len(json.dumps(body["rest"])) < 400 for body in bodies[1:])
