@@ -15,8 +15,9 @@ the log stays valid. Every method is safe to call from any thread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from threading import RLock
 from uuid import uuid4
 
@@ -113,10 +114,17 @@ class Document:
         Together they may be the hunk that `expect` announced. Raises EditError for a range outside the
         text; then nothing is changed.
         """
+        self.edited(partial(_change, start, end, text) for start, end, text in changes)
+
+    def edited(self, changes: Iterable[Callable[[Lines], Hunk]]) -> None:
+        """The same, each change being what makes a hunk of the lines that the one before left.
+
+        Raises what they raise; then nothing is changed.
+        """
         with self._lock:
             typed, hunks = self._log, []
-            for start_offset, end_offset, new_text in changes:
-                hunk = change_to_hunk(typed.lines, start_offset, end_offset, new_text)
+            for change in changes:
+                hunk = change(typed.lines)
                 if hunk.removed != hunk.added:
                     hunks.append(hunk)
                     typed = typed.typed(hunk)
@@ -219,6 +227,10 @@ class Document:
         except ConflictError:
             return
         self._expected = Landing(trim(given), given, self._revision, before, intervened=True)
+
+
+def _change(start: int, end: int, text: str, lines: Lines) -> Hunk:
+    return change_to_hunk(lines, start, end, text)
 
 
 def _same_text(left: Lines, right: Lines) -> bool:

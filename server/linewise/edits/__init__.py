@@ -18,12 +18,15 @@ from linewise.edits.header import DIFF_TOKEN, END_TOKEN
 from linewise.edits.hunk import Edit, EditSequence, Hunk, Lines, join_lines, split_lines
 from linewise.edits.log import EditLog
 from linewise.edits.positions import (
+    LinePositions,
+    Place,
     Position,
     PositionEncoding,
     PositionMap,
     TextChange,
     change_to_hunk,
     hunk_to_range,
+    replacement,
 )
 from linewise.edits.rebase import rebase, rebase_edit
 from linewise.edits.stream import DiffParser
@@ -42,8 +45,10 @@ __all__ = [
     "HunkCompleted",
     "HunkStarted",
     "LineAdded",
+    "LinePositions",
     "Lines",
     "Malformed",
+    "Place",
     "Position",
     "PositionEncoding",
     "PositionMap",
@@ -62,6 +67,7 @@ __all__ = [
     "parse_sequence",
     "rebase",
     "rebase_edit",
+    "replacement",
     "resolve",
     "sequential",
     "split_lines",

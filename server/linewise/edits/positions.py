@@ -65,10 +65,7 @@ class PositionMap:
         if line == self.line_count and character == 0:
             return len(self._text)
         if line < 0 or character < 0 or line >= self.line_count:
-            raise EditError(
-                f"position {line}:{character} is outside the document, which has {self.line_count} lines; "
-                "the editor and the server disagree about the text, so open the document again"
-            )
+            raise _outside(line, character, self.line_count)
         start, end = self._starts[line], self._content_end(line)
         return start + _code_points(self._text[start:end], character, encoding)
 
@@ -88,6 +85,48 @@ class PositionMap:
             return len(self._text)
         end = self._starts[line + 1]
         return end - (2 if self._text.endswith("\r\n", self._starts[line], end) else 1)
+
+
+class Place(NamedTuple):
+    """A 0-based line, as `split_lines` parts a text, and the code points before the place in that line."""
+
+    line: int
+    column: int
+
+
+class LinePositions:
+    r"""What PositionMap does, from the lines of a text: it costs one line, however long the text is.
+
+    Only for texts in which LSP's lines are ours, as `is_possible` says: every "\r" stands before a "\n".
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines or ("",)
+
+    @staticmethod
+    def is_possible(lines: Sequence[str]) -> bool:
+        r"""Whether no "\r" of the text ends a line by itself. This reads the whole text."""
+        ends = any("\r" in line[:-1] for line in lines)
+        return not ends and not (lines and lines[-1].endswith("\r"))
+
+    def place(self, line: int, character: int, encoding: PositionEncoding) -> Place:
+        """The place of an LSP position, which is read as `PositionMap.offset` reads it.
+
+        Raises EditError for a position outside the text.
+        """
+        count = len(self._lines)
+        if line == count and character == 0:
+            return Place(count - 1, len(self._lines[-1]))
+        if line < 0 or character < 0 or line >= count:
+            raise _outside(line, character, count)
+        return Place(line, _code_points(self._content(line), character, encoding))
+
+    def position(self, place: Place, encoding: PositionEncoding) -> Position:
+        """The LSP position of a place of the text."""
+        return Position(place.line, _code_units(self._content(place.line)[: place.column], encoding))
+
+    def _content(self, line: int) -> str:
+        return self._lines[line].removesuffix("\r")
 
 
 class TextChange(NamedTuple):
@@ -129,11 +168,31 @@ def change_to_hunk(lines: Sequence[str], start: int, end: int, new_text: str) ->
         return Hunk(0, (), split_lines(new_text))
     first, first_offset = _line_at(lines, start, 0, 0)
     last, last_offset = _line_at(lines, end, first, first_offset)
-    text = lines[first][: start - first_offset] + new_text + lines[last][end - last_offset :]
+    return replacement(lines, Place(first, start - first_offset), Place(last, end - last_offset), new_text)
+
+
+def replacement(lines: Sequence[str], start: Place, end: Place, new_text: str) -> Hunk:
+    """The trimmed hunk that replacing what stands between two places of `lines` by `new_text` makes.
+
+    Raises EditError where `start` stands after `end`.
+    """
+    if start > end:
+        raise EditError(f"a change cannot begin at {start} and end before it, at {end}; swap them")
+    if not lines:
+        return Hunk(0, (), split_lines(new_text))
+    first, last = start.line, end.line
+    text = lines[first][: start.column] + new_text + lines[last][end.column :]
     removed = tuple(lines[first : last + 1])
     # An emptied document has no lines, as `split_lines` has it; an emptied line is still a line.
     added = split_lines(text) if len(removed) == len(lines) else tuple(text.split("\n"))
     return trim(Hunk(first, removed, added))
+
+
+def _outside(line: int, character: int, count: int) -> EditError:
+    return EditError(
+        f"position {line}:{character} is outside the document, which has {count} lines; "
+        "the editor and the server disagree about the text, so open the document again"
+    )
 
 
 def _line_offset(lines: Sequence[str], line: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import PurePath
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +16,17 @@ from lsprotocol import types
 from pygls.uris import to_fs_path
 
 from linewise.assistant.document import Document, Landing
-from linewise.edits import PositionEncoding, PositionMap, hunk_to_range, join_lines
+from linewise.edits import (
+    Hunk,
+    LinePositions,
+    Lines,
+    Place,
+    PositionEncoding,
+    PositionMap,
+    hunk_to_range,
+    join_lines,
+    replacement,
+)
 from linewise.errors import LinewiseError
 from linewise.formats.protocol import Cursor
 from linewise.lsp.generation import Cancel
@@ -45,10 +56,47 @@ class OpenDocument:
         """What generates for this document; all of it ends when the document closes."""
         self._encoding = encoding
         self._positions: tuple[int, bool, str, PositionMap] | None = None
+        self._by_lines: tuple[int, bool] | None = None
+        """Whether LSP's lines are ours, at a revision."""
         self._changed = asyncio.Event()
 
     def change(self, changes: Sequence[types.TextDocumentContentChangeEvent], version: int) -> None:
         """The editor's text changed. Raises EditError when it cannot be the text that is known here."""
+        by_lines = self._by_lines_only(changes)
+        if by_lines is not None:
+            self.document.edited(partial(self._hunk, change) for change in by_lines)
+            self._by_lines = (self.document.revision, True)
+        else:
+            self._change_text(changes)
+        self.version = version
+        self._wake()
+
+    def _by_lines_only(
+        self, changes: Sequence[types.TextDocumentContentChangeEvent]
+    ) -> list[types.TextDocumentContentChangePartial] | None:
+        """The changes, if they keep LSP's lines ours and leave so much that the file is not blank."""
+        if self._lines() is None:
+            return None
+        found, removed = [], 0
+        for change in changes:
+            if not isinstance(change, types.TextDocumentContentChangePartial):
+                return None
+            if "\r" in change.text.replace("\r\n", ""):
+                return None
+            found.append(change)
+            removed += change.range.end.line - change.range.start.line
+        return found if removed + 2 < len(self.document.snapshot().lines) else None
+
+    def _hunk(self, change: types.TextDocumentContentChangePartial, lines: Lines) -> Hunk:
+        positions = LinePositions(lines)
+        start, end = (
+            positions.place(one.line, one.character, self._encoding)
+            for one in (change.range.start, change.range.end)
+        )
+        return replacement(lines, start, end, change.text)
+
+    def _change_text(self, changes: Sequence[types.TextDocumentContentChangeEvent]) -> None:
+        """The same for every text and change, at the cost of reading the whole text."""
         text, positions = self._text(), self._map()
         offsets: list[tuple[int, int, str]] = []
         for index, change in enumerate(changes):
@@ -67,8 +115,6 @@ class OpenDocument:
             offsets = [(0, length, "" if becomes_blank else text)]
         self.document.changes(offsets)
         self._is_blank = becomes_blank
-        self.version = version
-        self._wake()
 
     def close(self) -> None:
         """The editor closed the document: end whatever runs for it."""
@@ -92,6 +138,9 @@ class OpenDocument:
 
     def cursor(self, position: types.Position) -> Cursor:
         """An LSP position as a line and column of the assistant. Raises EditError outside the text."""
+        lines = self._lines()
+        if lines is not None:
+            return Cursor(*lines.place(position.line, position.character, self._encoding))
         text, positions = self._text(), self._map()
         offset = self._offset(positions, position)
         if self._is_blank:
@@ -101,6 +150,10 @@ class OpenDocument:
 
     def columns(self, line: int, start: int, end: int) -> types.Range:
         """The LSP range of columns `start` to `end` (code points) of the assistant's `line`."""
+        positions = self._lines()
+        if positions is not None:
+            first, last = (positions.position(Place(line, at), self._encoding) for at in (start, end))
+            return types.Range(types.Position(*first), types.Position(*last))
         lines = self.document.snapshot().lines
         line_offset = sum(map(len, lines[:line])) + line
         return self._range(line_offset + start, line_offset + end)
@@ -118,6 +171,13 @@ class OpenDocument:
 
     def _offset(self, positions: PositionMap, position: types.Position) -> int:
         return positions.offset(position.line, position.character, self._encoding)
+
+    def _lines(self) -> LinePositions | None:
+        """The text's positions by line; None where its lines are not those that LSP counts."""
+        state = self.document.snapshot()
+        if self._by_lines is None or self._by_lines[0] != state.revision:
+            self._by_lines = (state.revision, LinePositions.is_possible(state.lines))
+        return LinePositions(state.lines) if self._by_lines[1] and not self._is_blank else None
 
     def _text(self) -> str:
         """The editor's text."""

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from linewise.edits import (
     Hunk,
+    LinePositions,
+    Place,
     PositionEncoding,
     PositionMap,
     apply_hunk,
     change_to_hunk,
     hunk_to_range,
     join_lines,
+    replacement,
     split_lines,
     trim,
 )
@@ -155,3 +158,40 @@ def test_an_emptied_line_is_still_a_line_and_an_emptied_document_has_none():
 def test_a_change_outside_the_text_or_backwards_is_an_error(start, end):
     with pytest.raises(EditError, match="offset"):
         change_to_hunk(("a", "b"), start, end, "x")
+
+
+@CHECK
+@given(st.data(), ENCODINGS)
+def test_positions_by_line_are_those_of_the_whole_text(sources, data, encoding):
+    text = data.draw(sources.text)
+    lines, whole = split_lines(text), PositionMap(text)
+    assert LinePositions.is_possible(lines) == (whole.line_count == max(1, len(lines)))
+    if not LinePositions.is_possible(lines):
+        return
+    by_line = LinePositions(lines)
+    starts = [sum(len(line) + 1 for line in lines[:number]) for number in range(len(lines) or 1)]
+    for line in range(-1, whole.line_count + 2):
+        for character in range(-1, 8):
+            try:
+                offset = whole.offset(line, character, encoding)
+            except EditError as refused:
+                with pytest.raises(EditError) as error:
+                    by_line.place(line, character, encoding)
+                assert str(error.value) == str(refused)
+                continue
+            place = by_line.place(line, character, encoding)
+            assert starts[place.line] + place.column == offset
+            assert by_line.position(place, encoding) == whole.position(offset, encoding)
+
+
+@CHECK
+@given(st.data())
+def test_a_replacement_between_places_is_that_between_their_offsets(sources, data):
+    text, new = data.draw(sources.text), data.draw(sources.text)
+    lines = split_lines(text)
+    start, end = sorted(data.draw(st.integers(0, len(text))) for _ in range(2))
+    first, last = (Place(text.count("\n", 0, at), at - text.rfind("\n", 0, at) - 1) for at in (start, end))
+    assert replacement(lines, first, last, new) == change_to_hunk(lines, start, end, new)
+    if start < end:
+        with pytest.raises(EditError, match="swap them"):
+            replacement(lines, last, first, new)
