@@ -142,7 +142,7 @@ def _engine(model: Path, settings: Settings) -> Engine:
         threads=settings.threads,
         lanes=settings.engine.lanes,
         slots=max(settings.engine.slots, settings.engine.lanes),
-        speculate=settings.engine.speculation != "off",
+        speculation=settings.engine.speculation,
     )
 
 

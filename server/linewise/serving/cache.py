@@ -65,8 +65,21 @@ class StreamCache:
     It does not own the model: close it before the model.
     """
 
-    def __init__(self, model: int, vocabulary_size: int, *, count: int, limit: int, threads: Threads) -> None:
-        """Raises EngineError where memory is short."""
+    def __init__(
+        self,
+        model: int,
+        vocabulary_size: int,
+        *,
+        count: int,
+        limit: int,
+        threads: Threads,
+        always_draft: bool = False,
+    ) -> None:
+        """`always_draft` makes drafts in every stream, whether they pay or not.
+
+        Raises EngineError where memory is short.
+        """
+        self._always_draft = always_draft
         self._context = llama_library.open_context(
             model, tokens=-(-limit // 256) * 256 * count, chunk=CHUNK, threads=threads, sequences=count
         )
@@ -75,7 +88,7 @@ class StreamCache:
         self._vocabulary_size = vocabulary_size
         self._goes_back = not (api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model))
         self._clock = 0
-        self.streams = tuple(Stream(index) for index in range(count))
+        self.streams = tuple(Stream(index, pace=Pace(always=always_draft)) for index in range(count))
         self.evicted = 0
         for row in range(CHUNK):
             self._batch.n_seq_id[row] = 1
@@ -107,7 +120,7 @@ class StreamCache:
             if self._copied(source, shared[source], most) >= shared[target] + WORTH_COPYING:
                 self._copy(source, target)
         if not owner or target.owner != owner:
-            target.struck, target.pace = [], Pace()
+            target.struck, target.pace = [], Pace(always=self._always_draft)
         # A second generation of a document has a stream that is nobody's.
         target.owner = "" if any(one.owner == owner for one in self.streams if one is not target) else owner
         target.busy, target.used = True, self._clock

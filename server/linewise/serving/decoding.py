@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from linewise.errors import BusyError, EngineError
-from linewise.serving.cache import CHUNK, WORTH_COPYING, Piece, StreamCache
+from linewise.serving.cache import WORTH_COPYING, Piece, StreamCache
 from linewise.serving.speculation import History
 from linewise.serving.statistics import Ledger, SchedulerStatistics
 from linewise.serving.task import Task
@@ -31,11 +31,14 @@ CLOSED = "The engine was closed: load the model again to go on."
 class Decoder:
     """Runs tasks on a thread of its own, `lanes` at once, with at most `queue` of each priority waiting."""
 
-    def __init__(self, cache: StreamCache, *, lanes: int, queue: int, speculate: bool) -> None:
-        """`speculate` False makes no drafts, nor are any made where the model cannot take tokens back."""
+    def __init__(self, cache: StreamCache, *, lanes: int, queue: int, chunk: int, speculate: bool) -> None:
+        """`chunk` is how many tokens of a prompt are read at once, at most `cache.CHUNK`.
+
+        `speculate` False makes no drafts, nor are any made where the model cannot take tokens back.
+        """
         self._cache = cache
         self._speculates = speculate and cache.goes_back
-        self._lanes, self._queue = lanes, queue
+        self._lanes, self._queue, self._chunk = lanes, queue, chunk
         self._wake = threading.Condition()
         # All of these are guarded by `_wake`; only the thread moves tasks from one list to the other.
         self._waiting: list[Task] = []
@@ -233,7 +236,7 @@ class Decoder:
     def _read(self, task: Task) -> None:
         """Read a chunk of what is unread of `task`; where that is all, choose its next token."""
         held = len(task.held.tokens)
-        chunk = task.tokens[held : held + CHUNK]
+        chunk = task.tokens[held : held + self._chunk]
         is_all = held + len(chunk) == len(task.tokens)
         self._decode([task], [Piece(task.held, chunk, last=is_all)], choose=is_all)
 

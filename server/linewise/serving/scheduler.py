@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from linewise.engines.generation import Lane
 from linewise.engines.llama_library import api
@@ -33,6 +34,10 @@ CACHE_BYTES = 128 << 20
 MOST_SLOTS = 32
 
 
+Speculation: TypeAlias = Literal["auto", "on", "off"]
+"""Whether drafts are made: where they pay, always, or never."""
+
+
 class Scheduler:
     """A GGUF model in this process that runs `lanes` generations at once; thread-safe."""
 
@@ -45,15 +50,15 @@ class Scheduler:
         lanes: int | None = None,
         slots: int | None = None,
         queue: int = DEFAULT_QUEUE,
-        speculate: bool = True,
+        speculation: Speculation = "auto",
     ) -> None:
         """Load the model at `path`.
 
         `context_length` and `threads` are as `LlamaModel` has them. `slots` is how many documents keep their
         cache, which takes memory for the whole context each (default: what fits in CACHE_BYTES, between 2
         and MOST_SLOTS); `lanes` is at most that (default: DEFAULT_LANES); `queue` is how many requests of
-        one priority may wait; `speculate` allows drafts of what comes next. Raises ModelError for a file
-        that is not a usable model, EngineError for options that cannot be had.
+        one priority may wait; `speculation` is whether drafts are made of what comes next. Raises
+        ModelError for a file that is not a usable model, EngineError for options that cannot be had.
         """
         self._model = LlamaModel(path, context_length=context_length, threads=threads)
         try:
@@ -68,11 +73,18 @@ class Scheduler:
                 count=slots,
                 limit=self._info.context_length,
                 threads=self._model.threads,
+                always_draft=speculation == "on",
             )
         except BaseException:
             self._model.close()
             raise
-        self._decoder = Decoder(cache, lanes=lanes, queue=queue, speculate=speculate)
+        self._decoder = Decoder(
+            cache,
+            lanes=lanes,
+            queue=queue,
+            chunk=_chunk(self._info.parameters),
+            speculate=speculation != "off",
+        )
         # At interpreter exit too: a thread that decodes must not meet a library that is being unloaded.
         self._free = weakref.finalize(self, _free, self._decoder, cache, self._model)
 
@@ -139,6 +151,14 @@ def _lanes(wanted: int | None, slots: int) -> int:
             f"{wanted} lanes cannot be had: choose between 1 and {most}; each needs a cache slot of its own."
         )
     return wanted
+
+
+def _chunk(parameters: int) -> int:
+    """Tokens of a prompt that a model of so many parameters reads at once: others wait that long.
+
+    70 ms for 64 tokens of 30M parameters on one core; a large model's chunk shall not take seconds.
+    """
+    return CHUNK if parameters < 100_000_000 else CHUNK // 2 if parameters < 500_000_000 else CHUNK // 4
 
 
 def _token_bytes(model: LlamaModel) -> int:

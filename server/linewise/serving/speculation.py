@@ -85,7 +85,9 @@ class Pace:
     _RECHECK = 32  # drafts, after which one step goes without, to know what that costs now
     _FIRST_REST, _LONGEST_REST = 32, 1024  # tokens
 
-    def __init__(self) -> None:
+    def __init__(self, *, always: bool = False) -> None:
+        """With `always`, drafts are as long as they can be, whether they pay or not."""
+        self._always = always
         self._plain: float | None = None
         self._drafted: float | None = None
         self._drafts = 0
@@ -95,6 +97,8 @@ class Pace:
 
     def wanted(self) -> int:
         """How many tokens the next draft should have; 0 for none."""
+        if self._always:
+            return LONGEST_DRAFT
         if self._plain is None or self._resting > 0 or self._drafts % self._RECHECK == self._RECHECK - 1:
             return 0
         return self._length

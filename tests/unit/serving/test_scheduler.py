@@ -16,7 +16,7 @@ from linewise.engines.protocol import Priority
 from linewise.errors import BusyError, EngineError
 from linewise.serving.cache import CHUNK
 from linewise.serving.scheduler import Scheduler
-from linewise.serving.task import TokenStream
+from linewise.serving.task import Task, TokenStream
 
 DIFF = Segment("<|diff|>", special=True)
 FILE = Segment("<|file|>", special=True)
@@ -513,6 +513,17 @@ class TestFaults:
         ):
             with pytest.raises(EngineError, match="closed"):
                 use()
+
+    def test_what_has_ended_is_held_no_longer(self, scheduler: Scheduler) -> None:
+        together(scheduler, [ask(f"    n = {n}\n", slot=str(n), max_tokens=3) for n in range(20)])
+        stream = scheduler.stream(ask(max_tokens=100))
+        next(stream)
+        stream.close()
+        del stream
+        list(scheduler.stream(ask(max_tokens=1)))
+        gc.collect()
+        alive = [one for one in gc.get_objects() if isinstance(one, Task)]
+        assert len(alive) <= 1  # the one of the last step
 
     def test_one_that_is_let_go_of_frees_its_memory(self, tiny_gguf: Path) -> None:
         scheduler = Scheduler(tiny_gguf, threads=1, lanes=1, slots=1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,7 @@ LINES = "def area(radius):\n    return math.pi * radius ** 2\n"
 PROMPT = (DIFF, Segment(f"@1,0\n{LINES * 4}"), DIFF, Segment("@1,0\ndef area("))
 
 
-class Always(Pace):
-    """Drafts whether that pays or not."""
-
-    def wanted(self) -> int:
-        return LONGEST_DRAFT
+always = partial(Pace, always=True)  # whether that pays or not
 
 
 class Never(Pace):
@@ -139,10 +136,10 @@ class TestPace:
 
 
 def generated(
-    scheduler: Scheduler, request: Request, pace: type[Pace], monkeypatch: pytest.MonkeyPatch
+    scheduler: Scheduler, request: Request, pace: Callable[..., Pace], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[int], int]:
     """Tokens of `request` from an empty cache, and how many drafted ones held."""
-    monkeypatch.setattr("linewise.serving.cache.Pace", pace)
+    monkeypatch.setattr("linewise.serving.cache.Pace", lambda always=False, make=pace: make())
     scheduler.forget(request.slot)
     stream = scheduler.stream(request)
     tokens = [token.id for token in stream]
@@ -160,7 +157,7 @@ class TestWhatComesOut:
             prompt = (*PROMPT[:-1], Segment(f"{PROMPT[-1].text}{tail}"))
             request = Request(prompt, Sampling(max_tokens=250), healed=healed, slot="a")
             plain, none = generated(scheduler, request, Never, monkeypatch)
-            drafted, accepted = generated(scheduler, request, Always, monkeypatch)
+            drafted, accepted = generated(scheduler, request, always, monkeypatch)
             assert drafted == plain
             assert none == 0
             held += accepted
@@ -175,12 +172,12 @@ class TestWhatComesOut:
         """
         counts: list[Counter[tuple[int, ...]]] = []
         accepted = 0
-        for pace, seeds in ((Never, range(600)), (Always, range(600, 1200))):
-            monkeypatch.setattr("linewise.serving.cache.Pace", pace)
+        for slot, pace, seeds in (("plain", Never, range(600)), ("drafted", always, range(600, 1200))):
+            monkeypatch.setattr("linewise.serving.cache.Pace", lambda always=False, make=pace: make())
             seen: Counter[tuple[int, ...]] = Counter()
             for seed in seeds:
                 sampling = Sampling(temperature=1.0, top_k=3, seed=seed, max_tokens=3)
-                stream = scheduler.stream(Request(PROMPT, sampling, slot=pace.__name__))
+                stream = scheduler.stream(Request(PROMPT, sampling, slot=slot))
                 seen[tuple(token.id for token in stream)[1:]] += 1
                 assert stream.statistics is not None
                 accepted += stream.statistics.accepted_tokens
@@ -204,7 +201,7 @@ class TestWhatComesOut:
             sampling = Sampling(temperature=0.3, seed=seed, max_tokens=40)
             request = Request(PROMPT, sampling, slot="a")
             plain, _ = generated(scheduler, request, Never, monkeypatch)
-            drafted, held = generated(scheduler, request, Always, monkeypatch)
+            drafted, held = generated(scheduler, request, always, monkeypatch)
             same += plain == drafted
             accepted += held
         assert accepted > 10
@@ -215,11 +212,11 @@ class TestWhatComesOut:
     ) -> None:
         for most in range(1, 12):
             request = Request(PROMPT, Sampling(max_tokens=most), slot="a")
-            assert len(generated(scheduler, request, Always, monkeypatch)[0]) == most
+            assert len(generated(scheduler, request, always, monkeypatch)[0]) == most
         whole = (Segment("x y " * 120),)
         room = scheduler.info.context_length - len(scheduler.tokenize(whole)) + 1
         tokens, accepted = generated(
-            scheduler, Request(whole, Sampling(max_tokens=10**6), slot="a"), Always, monkeypatch
+            scheduler, Request(whole, Sampling(max_tokens=10**6), slot="a"), always, monkeypatch
         )
         assert len(tokens) == room
         assert accepted > 0
@@ -228,14 +225,22 @@ class TestWhatComesOut:
         self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         request = Request(PROMPT, Sampling(temperature=1.0, seed=1, max_tokens=40), slot="a")
-        tokens, _ = generated(scheduler, request, Always, monkeypatch)
+        tokens, _ = generated(scheduler, request, always, monkeypatch)
         (held,) = (one.tokens for one in scheduler._decoder._cache.streams if one.owner == "a")
         everything = [*scheduler.tokenize(PROMPT), *tokens]
         assert held == everything[: len(held)]
         assert len(held) >= len(everything) - 1  # the last one need not be read
 
+    def test_drafts_can_be_asked_for(self, tiny_gguf: Path) -> None:
+        scheduler = Scheduler(tiny_gguf, threads=1, lanes=1, slots=1, speculation="on")
+        stream = scheduler.stream(Request(PROMPT, Sampling(max_tokens=60)))
+        list(stream)
+        assert stream.statistics is not None
+        assert stream.statistics.drafted_tokens > 0
+        scheduler.close()
+
     def test_drafts_can_be_forbidden(self, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        scheduler = Scheduler(tiny_gguf, threads=1, lanes=1, slots=1, speculate=False)
-        generated(scheduler, Request(PROMPT, Sampling(max_tokens=60), slot="a"), Always, monkeypatch)
+        scheduler = Scheduler(tiny_gguf, threads=1, lanes=1, slots=1, speculation="off")
+        generated(scheduler, Request(PROMPT, Sampling(max_tokens=60), slot="a"), always, monkeypatch)
         assert scheduler.statistics().drafted_tokens == 0
         scheduler.close()
