@@ -346,3 +346,11 @@ def test_workers_end_with_their_runner():
     while left := started & set(processes_of("linewise_training.execution.worker")):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
+
+
+def test_code_that_never_compiles_is_its_own_fault(runner):
+    depth = 40
+    # Each `finally` is compiled twice, so this one doubles what the next takes.
+    code = "".join(f"{' ' * at}try: pass\n{' ' * at}finally:\n" for at in range(depth)) + " " * depth + "pass"
+    assert run(runner, code, "assert True").status in {Status.TIMEOUT, Status.COMPILE_ERROR}
+    assert run(runner, "x = 1", "assert x == 1").status is Status.PASS

@@ -106,7 +106,7 @@ def _threads() -> int:
 
 
 def _unshare_and_wait(tell: int, listen: int) -> None:
-    """In a new process: unshare, have IDs mapped from outside, go on as process 1 of the namespace."""
+    """In a new process: unshare, have IDs mapped from outside, go on in the namespace."""
     try:
         ns.unshare(_ALL)
         ns.die_with_parent(signal.SIGKILL)  # unsharing would have cleared it
@@ -115,11 +115,12 @@ def _unshare_and_wait(tell: int, listen: int) -> None:
         os._exit(1)
     os.write(tell, b"unshared")
     os.read(listen, 1)
-    pid = os.fork()
-    if pid:
-        os.waitpid(pid, 0)
-        os._exit(0)
-    ns.die_with_parent(signal.SIGKILL)
+    for _ in range(2):  # into the namespace; and away from its process 1, which an alarm would not end
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+            os._exit(0)
+        ns.die_with_parent(signal.SIGKILL)
 
 
 def _map_ids(pid: int) -> str:
