@@ -9,6 +9,7 @@ from there instead of being read.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from linewise.engines.llama_library import api
 from linewise.engines.sampling import Logits
 from linewise.errors import EngineError
 from linewise.serving.speculation import Pace
+from linewise.serving.threads import ThreadChoice
 
 CHUNK = 64
 """Tokens decoded at once: see `engines.cache_slot.CHUNK`."""
@@ -83,6 +85,7 @@ class StreamCache:
         self._context = llama_library.open_context(
             model, tokens=-(-limit // 256) * 256 * count, chunk=CHUNK, threads=threads, sequences=count
         )
+        self._threads = ThreadChoice(threads)
         self._memory = api.llama_get_memory(self._context)
         self._batch = api.llama_batch_init(CHUNK, 0, 1)
         self._vocabulary_size = vocabulary_size
@@ -167,6 +170,9 @@ class StreamCache:
                 batch.logits[row] = piece.every or (piece.last and place == end)
                 row += 1
         batch.n_tokens = row
+        threads = self._threads.choose(row)
+        api.llama_set_n_threads(self._context, threads, threads)
+        began = time.perf_counter()
         try:
             llama_library.decode(self._context, batch)
         except EngineError:
@@ -175,6 +181,7 @@ class StreamCache:
                 api.llama_memory_seq_rm(self._memory, piece.stream.index, -1, -1)
                 piece.stream.tokens.clear()
             raise
+        self._threads.saw(row, time.perf_counter() - began)
         for piece in pieces:
             piece.stream.tokens.extend(piece.tokens)
 
