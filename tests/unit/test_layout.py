@@ -61,10 +61,25 @@ def test_what_is_pure_knows_no_back_end(package):
         assert not {name.split(".")[0] for name in imported(path)} & BACK_ENDS, path
 
 
-def test_the_server_never_imports_training():
+def test_the_server_never_imports_training_nor_a_heavy_package_but_in_the_engine_that_is_of_it():
+    engines = {
+        "transformers_engine.py": {"torch", "transformers"},
+        "ctranslate2_engine.py": {"ctranslate2"},
+        "http_engine.py": {"httpx"},
+        "http_servers.py": {"httpx"},
+    }
+    heavy = {"linewise_training", "torch", "transformers", "ctranslate2", "httpx"}
     for path in SERVER.rglob("*.py"):
         names = {name.split(".")[0] for name in imported(path)}
-        assert not names & {"linewise_training", "torch", "transformers"}, path
+        assert names & heavy <= engines.get(path.name, set()), path
+
+
+def test_no_module_needs_such_an_engine_before_it_is_asked_for():
+    for path in [*SERVER.rglob("*.py")]:
+        first = {node.module for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)}
+        assert not first & {
+            f"linewise.engines.{name}_engine" for name in ("transformers", "ctranslate2", "http")
+        }, path
 
 
 def test_no_two_parts_of_training_need_each_other():

@@ -30,15 +30,6 @@ QWEN2_PATTERN = (
 )
 
 
-def byte_character(byte: int) -> str:
-    """What stands for `byte` in GPT-2's vocabulary: itself if printable, else a character from U+0100 on."""
-    return chr(byte) if _is_printable(byte) else chr(0x100 + sum(not _is_printable(b) for b in range(byte)))
-
-
-def _is_printable(byte: int) -> bool:
-    return 0x21 <= byte <= 0x7E or 0xA1 <= byte <= 0xAC or 0xAE <= byte <= 0xFF
-
-
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
     """Learn byte-level BPE merges from `texts`; `vocabulary_size` counts bytes, merges and special tokens."""
     tokenizer = Tokenizer(models.BPE())

@@ -12,6 +12,7 @@ import platformdirs
 from linewise.configuration.settings import (
     SETTINGS,
     EngineSettings,
+    HttpSettings,
     InlineSettings,
     ServeSettings,
     Setting,
@@ -22,6 +23,7 @@ from linewise.configuration.settings import (
 )
 from linewise.configuration.sources import (
     CONFIG_VARIABLE,
+    KEY_VARIABLE,
     Origin,
     Problem,
     Source,
@@ -35,9 +37,11 @@ from linewise.errors import ConfigurationError
 __all__ = [
     "CONFIG_VARIABLE",
     "FILE_NAMES",
+    "KEY_VARIABLE",
     "SETTINGS",
     "Configuration",
     "EngineSettings",
+    "HttpSettings",
     "InlineSettings",
     "Origin",
     "Problem",

@@ -15,19 +15,21 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from linewise.configuration.kinds import (
+    Addresses,
     Choice,
     Flag,
     Kind,
     Location,
     ModelName,
     Number,
+    Text,
     Whole,
 )
 
 Scope: TypeAlias = Literal["workspace", "trusted workspace", "user"]
 """Who may set it: any workspace's file, only one that the user trusts, or the user alone."""
 
-EngineKind: TypeAlias = Literal["auto", "llama_cpp"]
+EngineKind: TypeAlias = Literal["auto", "llama_cpp", "ctranslate2", "transformers", "http"]
 Switch: TypeAlias = Literal["auto", "on", "off"]
 
 _T = TypeVar("_T")
@@ -59,7 +61,7 @@ class EngineSettings:
 
     kind: EngineKind = _setting(
         "auto",
-        Choice(("auto", "llama_cpp")),
+        Choice(("auto", "llama_cpp", "ctranslate2", "transformers", "http")),
         "what runs the model; auto: what the model's file or folder is made for",
         "trusted workspace",
     )
@@ -68,6 +70,46 @@ class EngineSettings:
     speculation: Switch = _setting(
         "auto", Choice(("auto", "on", "off")), "drafts from the document; auto: where they pay"
     )
+    compute_type: str = _setting(
+        "default",
+        Choice(("default", "int8", "int8_float32", "float32", "float16", "bfloat16")),
+        "numbers that ctranslate2 computes with; default: as they are stored",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """`[http]`: servers that speak OpenAI's completions, for `engine.kind = "http"`."""
+
+    addresses: tuple[str, ...] = _setting(
+        (), Addresses(), "servers; each document stays with one of them", "trusted workspace"
+    )
+    model: str | None = _setting(
+        None, Text(), "the model's name there; default: the first that it lists", "trusted workspace"
+    )
+    format: str | None = _setting(
+        None,
+        Choice(("edit-log/1", "lintseq", "fim")),
+        "the format that the model was trained on, where the server does not say",
+    )
+    tokenizer: Path | None = _setting(
+        None,
+        Location(),
+        "the model's tokenizer.json: prompts then go out as token ids",
+        "trusted workspace",
+    )
+    context_length: int | None = _setting(
+        None, Whole(64, 1 << 24), "tokens of context, where the server does not say"
+    )
+    key_file: Path | None = _setting(
+        None,
+        Location(),
+        "a file with the key that the server asks for, such as $LINEWISE_HTTP_KEY holds",
+        "user",
+    )
+    timeout: float = _setting(30.0, Number(0.1, 3600), "seconds of silence after which a server is given up")
+    connect_timeout: float = _setting(3.0, Number(0.1, 60), "seconds to reach a server")
+    retries: int = _setting(2, Whole(0, 10), "further tries of a request, each at the next healthy server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +165,7 @@ class Settings:
         "pylint", Choice(("pylint", "fast", "none")), "what each hunk of Python must pass"
     )
     engine: EngineSettings = field(default_factory=EngineSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
     inline: InlineSettings = field(default_factory=InlineSettings)
     write: WriteSettings = field(default_factory=WriteSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
@@ -130,6 +173,7 @@ class Settings:
 
 _SECTIONS: Mapping[str, type[Any]] = {
     "engine": EngineSettings,
+    "http": HttpSettings,
     "inline": InlineSettings,
     "write": WriteSettings,
     "serve": ServeSettings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 
@@ -62,7 +63,8 @@ class Token:
 
     `text` is what it adds to the decoded text: empty while a character is incomplete, and the literal
     text of a special token (with `special` true) such as `<|diff|>`. `logprob` is the natural logarithm
-    of its probability under the model, before temperature and truncation. A special token also tells
+    of its probability under the model, before temperature and truncation, and not a number where the back end
+    does not say. `id` is -1 where it does not say that. A special token also tells
     `end_logprob`, the same for generation ending in its place; None where the back end does not say.
     """
 
@@ -113,6 +115,27 @@ class ModelInfo:
     fim: FimTokens | None = None
     begin: str = ""
     lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """What must be known of the servers. Times are in seconds; `key` is sent to each as bearer token.
+
+    `model`, `format` and `context_length` are asked of the first server that answers, where they are None.
+    `tokenizer` is a tokenizer.json or its folder; `retries` further tries are made of what failed before its
+    first token. `lanes` is how many generations are to run at once.
+    """
+
+    addresses: tuple[str, ...]
+    model: str | None = None
+    format: str | None = None
+    tokenizer: Path | None = None
+    context_length: int | None = None
+    key: str | None = None
+    timeout: float = 30.0
+    connect_timeout: float = 3.0
+    retries: int = 2
+    lanes: int = 4
 
 
 class CancelSignal(Protocol):

@@ -36,7 +36,8 @@ def load_model(settings: Settings, engine: Engine | None, cancel: CancelSignal |
     Raises ModelError for a model that is missing, damaged, or trained on a Format that is unknown here.
     """
     notice = None
-    if engine is None and settings.serve.enabled:
+    # A model on other servers is shared already.
+    if engine is None and settings.serve.enabled and settings.engine.kind != "http":
         try:
             engine = _shared_engine(settings, cancel)
         except ServerError as error:

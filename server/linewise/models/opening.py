@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from linewise import engines
-from linewise.configuration import Settings
-from linewise.engines.protocol import Engine
-from linewise.errors import ModelError
+from linewise.configuration import KEY_VARIABLE, Settings
+from linewise.engines.protocol import Engine, HttpOptions
+from linewise.errors import ConfigurationError, ModelError
 from linewise.models import default_model_path, registered_model_path
 
 
@@ -38,8 +38,47 @@ def open_engine(settings: Settings, environment: Mapping[str, str] = os.environ)
 
     Raises ModelError for a model that is not there or of no use, EngineError for an engine that is not.
     """
+    if settings.engine.kind == "http":
+        return engines.connect_engine(_http_options(settings, environment))
     return engines.load_engine(
         configured_model_path(settings, environment),
         context_length=settings.context_length,
         threads=settings.threads,
+        kind=settings.engine.kind,
+        compute_type=settings.engine.compute_type,
     )
+
+
+def _http_options(settings: Settings, environment: Mapping[str, str]) -> HttpOptions:
+    http = settings.http
+    if not http.addresses:
+        raise ConfigurationError(
+            'engine.kind is "http", and no server is named: set http.addresses in your own linewise.toml'
+        )
+    return HttpOptions(
+        addresses=http.addresses,
+        model=http.model,
+        format=http.format,
+        tokenizer=http.tokenizer,
+        context_length=http.context_length or settings.context_length,
+        key=_key(http.key_file, environment),
+        timeout=http.timeout,
+        connect_timeout=http.connect_timeout,
+        retries=http.retries,
+        lanes=settings.engine.lanes,
+    )
+
+
+def _key(path: Path | None, environment: Mapping[str, str]) -> str | None:
+    """The key of the environment, or the one in `path`."""
+    if key := environment.get(KEY_VARIABLE, "").strip():
+        return key
+    if path is None:
+        return None
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"http.key_file cannot be read: {error}") from None
+    if not key or not key.isascii() or any(character.isspace() for character in key):
+        raise ConfigurationError(f"http.key_file, {path}, holds no key: write the key alone into it")
+    return key

@@ -250,3 +250,20 @@ class TestTrust:
         assert len(told) == 2
         with pytest.raises(ConfigurationError, match="delete it"):
             sources.trust()
+
+    def test_an_untrusted_workspace_names_no_address_and_a_trusted_one_no_key(self, sources, problems):
+        text = "[engine]\nkind = 'http'\n[http]\naddresses = ['http://x:1/v1/']\nkey_file = 'key'\n"
+        assert len(problems("", text)) == 3
+        assert sources.load().settings.http.addresses == ()
+        sources.trust()
+        (problem,) = problems("", text)
+        assert "http.key_file" in problem
+        settings = sources.load().settings
+        assert settings.http.addresses == ("http://x:1/v1",)
+        assert settings.http.key_file is None
+
+    def test_an_address_is_checked_and_its_password_is_not_shown(self, problems):
+        for address in ("ftp://x", "http://", "x:80", "http://x:99999999", "http://u:secret@x"):
+            (problem,) = problems(f"[http]\naddresses = ['{address}']")
+            assert "a list of addresses" in problem
+            assert "secret" not in problem

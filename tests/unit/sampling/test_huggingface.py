@@ -11,18 +11,18 @@ import pytest
 
 from linewise.engines import Request, Sampling, Segment
 from linewise.engines.llama_cpp import LlamaCppEngine
+from linewise.engines.transformers_engine import TransformersEngine
 from linewise.errors import EngineError, ModelError
 from linewise_training.evaluation.models import loaded
 from linewise_training.sampling import generate
-from linewise_training.sampling.huggingface import HuggingFaceEngine
 
 DIFF = Segment("<|diff|>", special=True)
 PROMPTS = ((DIFF, Segment("@1,0\nimport math\n")), (Segment("for index, größer in 日本語:\n"),))
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_checkpoint: Path) -> Iterator[HuggingFaceEngine]:
-    engine = HuggingFaceEngine(tiny_checkpoint)
+def engine(tiny_checkpoint: Path) -> Iterator[TransformersEngine]:
+    engine = TransformersEngine(tiny_checkpoint)
     yield engine
     engine.close()
 
@@ -35,7 +35,7 @@ def requests(temperature: float = 1.0, **options: object) -> list[Request]:
     ]
 
 
-def test_it_reads_and_writes_as_the_exported_file_does(engine: HuggingFaceEngine, tiny_gguf: Path) -> None:
+def test_it_reads_and_writes_as_the_exported_file_does(engine: TransformersEngine, tiny_gguf: Path) -> None:
     exported = LlamaCppEngine(tiny_gguf, threads=1)
     assert [engine.tokenize(prompt) for prompt in PROMPTS] == [
         exported.tokenize(prompt) for prompt in PROMPTS
@@ -50,14 +50,14 @@ def test_it_reads_and_writes_as_the_exported_file_does(engine: HuggingFaceEngine
     exported.close()
 
 
-def test_the_number_of_lanes_changes_no_bit(engine: HuggingFaceEngine) -> None:
+def test_the_number_of_lanes_changes_no_bit(engine: TransformersEngine) -> None:
     drawn = list(generate(engine, requests(), lanes=16))
     assert len({one.text for one in drawn}) > 6
     for lanes in (1, 4, 20):
         assert list(generate(engine, requests(), lanes=lanes)) == drawn
 
 
-def test_healed_text_stops_and_ends_hold(engine: HuggingFaceEngine) -> None:
+def test_healed_text_stops_and_ends_hold(engine: TransformersEngine) -> None:
     healed = list(generate(engine, requests(healed="retu")))
     assert all(one.text.startswith("retu") for one in healed)
     short = list(generate(engine, requests(), lambda number, text: len(text) > number))
@@ -67,7 +67,7 @@ def test_healed_text_stops_and_ends_hold(engine: HuggingFaceEngine) -> None:
     assert next(iter(generate(engine, [stopped]))).tokens[0].id == first.id
 
 
-def test_what_cannot_be_asked_is_named(engine: HuggingFaceEngine) -> None:
+def test_what_cannot_be_asked_is_named(engine: TransformersEngine) -> None:
     with pytest.raises(EngineError, match="no special token '<|none|>'".replace("|", r"\|")):
         engine.tokenize([Segment("<|none|>", special=True)])
     with pytest.raises(EngineError, match="The prompt is empty"):
@@ -97,4 +97,4 @@ def test_half_a_folder_is_named(tiny_checkpoint: Path, tmp_path: Path, missing: 
     folder = shutil.copytree(tiny_checkpoint, tmp_path / "half")
     (folder / missing).unlink()
     with pytest.raises(ModelError, match="half"):
-        HuggingFaceEngine(folder)
+        TransformersEngine(folder)

@@ -78,9 +78,9 @@ def _open(path: Path) -> Engine:
     if not path.is_dir():
         return load_engine(path)
     # Imported here because transformers takes seconds, which a GGUF file need not wait for.
-    from linewise_training.sampling.huggingface import HuggingFaceEngine  # noqa: PLC0415
+    from linewise.engines.transformers_engine import TransformersEngine  # noqa: PLC0415
 
-    return HuggingFaceEngine(path)
+    return TransformersEngine(path)
 
 
 def model_form(engine: Engine, wanted: str | None = None) -> str:

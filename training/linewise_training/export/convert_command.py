@@ -66,8 +66,8 @@ def convert_command(
     llama.cpp must split 2,000 random texts as the checkpoint's tokenizer does; CTranslate2 must compute
     transformers' logits. What cannot be converted exactly is refused, and nothing is left.
     """
-    if target == CTRANSLATE2 and (calibration or form or licence):
-        raise click.UsageError("--imatrix, --format and --license are for --to gguf")
+    if target == CTRANSLATE2 and (calibration or licence):
+        raise click.UsageError("--imatrix and --license are for --to gguf")
     if form not in (None, FimFormat.name):
         get_format(form)  # a misspelt name would make a file that no editor can use
     known = list(QUANTIZATIONS)
@@ -77,7 +77,7 @@ def convert_command(
     own_name = folder.resolve().name if Path(model).expanduser().is_dir() else model.split("/")[-1]  # noqa: PLC0207
     title = name or own_name
     if target == CTRANSLATE2:
-        _convert_to_ctranslate2(folder, out, quantization or "int8", title)
+        _convert_to_ctranslate2(folder, out, quantization or "int8", title, form)
         return
     quantization = (quantization or "q8_0").lower()
     checksum = folder_sha256(folder)
@@ -101,11 +101,13 @@ def convert_command(
     )
 
 
-def _convert_to_ctranslate2(folder: Path, out: Path | None, quantization: str, title: str) -> None:
+def _convert_to_ctranslate2(
+    folder: Path, out: Path | None, quantization: str, title: str, form: str | None
+) -> None:
     # Imported here: it takes seconds, and torch.
     from linewise_training.export.ctranslate import convert  # noqa: PLC0415
 
-    made = convert(folder, out or Path(f"{title}-{quantization}"), quantization=quantization)
+    made = convert(folder, out or Path(f"{title}-{quantization}"), quantization=quantization, form=form)
     click.echo(
         f"{made.path}: {made.size_bytes:,} bytes; logits are off by {made.error:.1e} standard deviations; "
         f"checkpoint {folder_sha256(folder)}"

@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from linewise.engines.cores import physical_cores
+from linewise.engines.transformers_engine import FORMAT_KEYS
 from linewise.errors import ModelError
 from linewise.installation import install_extra
 from linewise_training.export.checkpoint import open_checkpoint
@@ -53,8 +54,10 @@ class Converted:
     error: float
 
 
-def convert(folder: Path, out: Path, *, quantization: str) -> Converted:
+def convert(folder: Path, out: Path, *, quantization: str, form: str | None = None) -> Converted:
     """Convert the model in `folder` to the CTranslate2 folder `out`, in a type of TOLERANCES.
+
+    `form` is the Format that it was trained on (default: what its config.json says).
 
     Raises ModelError when `out` exists, when the checkpoint is damaged, or when CTranslate2 is not
     installed, cannot convert it, or computes something else.
@@ -66,8 +69,10 @@ def convert(folder: Path, out: Path, *, quantization: str) -> Converted:
     if out.exists():
         raise ModelError(f"{out} exists already: choose another --out, or remove it first.")
     checkpoint = open_checkpoint(folder)
+    parameters = 0
     for tensor in plan_tensors(checkpoint, read_shape(checkpoint.config)):
-        tensor.load()  # says which tensor is missing or holds no numbers; CTranslate2 would not
+        # This says which tensor is missing or holds no numbers; CTranslate2 would not.
+        parameters += tensor.load().size
     if not any((folder / name).exists() for name in _COPIED[:2]):
         raise ModelError(f"{folder} has no tokenizer.json and no tokenizer.model: name a whole model folder.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +97,13 @@ def convert(folder: Path, out: Path, *, quantization: str) -> Converted:
         for name in _COPIED:
             if (folder / name).exists():
                 shutil.copyfile(folder / name, made / name)
-        write_notes(made, quantization, folder_sha256(folder))
+        about = {
+            "architecture": checkpoint.config.get("model_type"),
+            "context_length": checkpoint.config.get("max_position_embeddings"),
+            "parameters": parameters,
+            "format": form or next(filter(None, map(checkpoint.config.get, FORMAT_KEYS)), None),
+        }
+        write_notes(made, quantization, folder_sha256(folder), about)
         made.replace(out)
     return Converted(out, sum(path.stat().st_size for path in out.iterdir()), error)
 

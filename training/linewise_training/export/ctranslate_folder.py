@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from linewise.errors import ModelError
 from linewise_training.export.checkpoint import read_json
@@ -11,9 +13,9 @@ from linewise_training.export.checkpoint import read_json
 NOTES = "linewise.json"
 
 
-def write_notes(folder: Path, quantization: str, source_sha256: str) -> None:
-    """Note the type of the weights, and the checksum of the checkpoint that they are from."""
-    notes = {"quantization": quantization, "source_sha256": source_sha256}
+def write_notes(folder: Path, quantization: str, source_sha256: str, about: Mapping[str, Any]) -> None:
+    """Note the type of the weights, the checksum of the checkpoint that they are from, and what it is."""
+    notes = {"quantization": quantization, "source_sha256": source_sha256, **about}
     (folder / NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
 
 

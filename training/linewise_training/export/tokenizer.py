@@ -13,9 +13,10 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from linewise.engines.tokenizer_json import byte_character
 from linewise.errors import ModelError
 from linewise_training.export.checkpoint import read_json
-from linewise_training.tokenizer import QWEN2_PATTERN, byte_character
+from linewise_training.tokenizer import QWEN2_PATTERN
 
 LLAMA3_PATTERN = QWEN2_PATTERN.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 """Llama 3's pre-tokenizer: Qwen2's, with up to three digits together."""

@@ -28,6 +28,7 @@ def application(serving: Serving, token: str | None) -> ASGIApp:
     endpoints = Endpoints(serving)
     created = int(time.time())
     model = {"id": info.name, "object": "model", "created": created, "owned_by": "linewise"}
+    model |= {"context_length": info.context_length, "format": info.format}
     names = frozenset({info.name, "linewise"})
 
     async def health(http: HttpRequest) -> Response:  # noqa: ARG001 -- Starlette's signature, here and below

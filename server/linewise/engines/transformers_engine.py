@@ -1,6 +1,7 @@
 """A Hugging Face model folder as an engine: transformers computes, our own sampler chooses.
 
-Many samples of one prompt are drawn side by side from one reading of it. As in `LlamaBatch`, a sample
+A stream keeps its cache for the next one, which reads only what is new. In a batch many samples of one prompt
+are drawn side by side from one reading of it: as in `LlamaBatch`, a sample
 depends on its prompt and seed alone: a step always has a multiple of sixteen rows and runs on one processor
 thread, since arithmetic on another number of rows differs in the last bits, and threads share rows out
 among themselves. Requests of different prompts wait for each other. Larger models are quicker as GGUF files.
@@ -8,8 +9,6 @@ among themselves. Requests of different prompts wait for each other. Larger mode
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -21,11 +20,13 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from linewise.engines.generation import Choices, FinishedOf, Generation, Lane, Plan
-from linewise.engines.protocol import CancelSignal, FimTokens, ModelInfo, Request, Segment, Token
-from linewise.engines.vocabulary import SpellingIndex, Vocabulary
+from linewise.engines.cache_slot import common_prefix
+from linewise.engines.cores import physical_cores
+from linewise.engines.generation import FinishedOf, Generation, Lane, Plan
+from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment, Token
+from linewise.engines.tokenizer_json import Tokenization, fim_tokens, read_vocabulary
+from linewise.engines.turn import Turn
 from linewise.errors import EngineError, ModelError
-from linewise_training.tokenizer import byte_character
 
 DEFAULT_CONTEXT_LENGTH = 8192
 """Tokens of context at most, where the model knows more: memory grows with it."""
@@ -34,19 +35,23 @@ FORMAT_KEYS = ("linewise_format", "linewise.format")
 """Where config.json may say in which format the model writes."""
 
 _ROWS = 16
-_FIM = (
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    ("<|fim▁begin|>", "<|fim▁hole|>", "<|fim▁end|>"),
-)
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>\Z")
+_CHUNK = 256
+"""Tokens of a prompt read at once: a cancel is noticed between two chunks."""
 
 
-class HuggingFaceEngine:
+class TransformersEngine:
     """A model folder in this process; implements `linewise.engines.protocol.Engine`, and has batches."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load the folder; nothing is fetched. Raises ModelError where it is no whole language model."""
+    def __init__(
+        self, folder: Path, *, context_length: int | None = None, threads: int | None = None
+    ) -> None:
+        """Load the folder; nothing is fetched, and no code in it is run.
+
+        `context_length` is in tokens, `threads` for streams only. Raises ModelError where it is no whole
+        language model, EngineError for options that cannot be had.
+        """
+        if threads is not None and threads < 1:
+            raise EngineError(f"The number of threads is {threads}: it must be at least 1.")
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         if not (folder / "config.json").is_file():
@@ -65,32 +70,30 @@ class HuggingFaceEngine:
         if backend is None:
             raise ModelError(f"{folder} has no tokenizer.json: save its tokenizer as a fast one.")
         begin = _begin(self._tokenizer)
-        self._backend = backend
-        self._backend.encode_special_tokens = True  # a document that says <|diff|> cannot forge one
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         if self._device == "cpu":
             self._model = self._model.float()
         self._model = self._model.to(self._device).eval()
         config = self._model.config
-        vocabulary = _vocabulary(self._tokenizer, self._model)
-        size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        size = int(self._model.get_output_embeddings().weight.shape[0])
+        vocabulary = read_vocabulary(backend, _ends(self._tokenizer, self._model), size)
         self._info = ModelInfo(
             name=folder.resolve().name,
             architecture=str(config.model_type),
-            context_length=min(
-                int(getattr(config, "max_position_embeddings", DEFAULT_CONTEXT_LENGTH)),
-                DEFAULT_CONTEXT_LENGTH,
-            ),
+            context_length=_context_length(folder, config, context_length),
             vocabulary_size=len(vocabulary.pieces),
             parameters=sum(weight.numel() for weight in self._model.parameters()),
-            size_bytes=size,
+            size_bytes=sum(file.stat().st_size for file in folder.iterdir() if file.is_file()),
             format=next((str(value) for key in FORMAT_KEYS if (value := getattr(config, key, None))), None),
             metadata={},
-            fim=_fim_tokens(vocabulary, begin),
+            fim=fim_tokens(vocabulary.special.keys(), begin),
             begin=begin,
         )
-        unused = np.array(sorted(vocabulary.unused), dtype=np.intp)
-        self._choices = Choices(self._info.name, vocabulary, SpellingIndex(vocabulary), unused)
+        self._tokenization = Tokenization(self._info.name, backend, vocabulary)
+        self._threads = threads or physical_cores()
+        self._turn = Turn()
+        self._held: list[int] = []
+        self._cache: Any = None
 
     @property
     def info(self) -> ModelInfo:
@@ -99,28 +102,66 @@ class HuggingFaceEngine:
 
     def tokenize(self, segments: Sequence[Segment]) -> tuple[int, ...]:
         """Token ids of `segments`, each tokenized alone. Raises EngineError for an unknown special token."""
-        ids: list[int] = []
-        for segment in segments:
-            if segment.special:
-                ids.append(self._special(segment.text))
-            elif segment.text:
-                ids += self._backend.encode(segment.text, add_special_tokens=False).ids
-        return tuple(ids)
+        return self._tokenization.tokenize(segments)
 
     def stream(self, request: Request, cancel: CancelSignal | None = None) -> Iterator[Token]:
-        """Generate; the prompt is read anew each time. Raises EngineError as `batch` does."""
-        plan = self._plan(request, self._info.context_length)
-        lane = Lane(plan, request.sampling, self._choices, self._info.context_length)
-        told = 0
-        steps = self._steps([lane], plan.prompt)
-        while lane.ended is None and not (cancel is not None and cancel.is_set()):
-            next(steps)
-            yield from lane.tokens[told:]
-            told = len(lane.tokens)
-        if lane.ended is not None:
-            yield from lane.generation().tokens[told:]
+        """Generate. Prompt tokens shared with the stream before are not read again.
 
-    def batch(self, lanes: int = _ROWS, context_length: int | None = None) -> HuggingFaceBatch:
+        Raises EngineError when the prompt is empty or does not fit, or the vocabulary cannot spell the healed
+        text.
+        """
+        self._require_open()
+        limit = self._info.context_length
+        plan = self._tokenization.plan(request, limit)
+        lane = Lane(plan, request.sampling, self._tokenization.choices, limit)
+        if plan.healed:
+            self._tokenization.choices.allowed(plan.healed)  # what cannot be spelled is refused now
+        return self._generate(lane, plan, cancel)
+
+    def _generate(self, lane: Lane, plan: Plan, cancel: CancelSignal | None) -> Iterator[Token]:
+        if not self._turn.take(cancel):
+            return
+        told = 0
+        try:
+            self._reuse(plan.prompt)
+            unread: Sequence[int] = plan.prompt[len(self._held) :]
+            while lane.ended is None:
+                logits = self._read(unread, cancel)
+                if logits is None or (cancel is not None and cancel.is_set()):
+                    return
+                unread = (lane.choose(logits),)
+                yield from lane.tokens[told:]
+                told = len(lane.tokens)
+            yield from lane.generation().tokens[told:]
+        finally:
+            self._turn.give()
+
+    def _reuse(self, prompt: tuple[int, ...]) -> None:
+        """Keep what the cache shares with `prompt`, but for its last token, whose logits are wanted."""
+        kept = min(common_prefix(self._held, list(prompt)), len(prompt) - 1)
+        if kept and kept < len(self._held):
+            try:
+                self._cache.crop(kept)
+            except (AttributeError, NotImplementedError, RuntimeError, ValueError):
+                kept = 0  # a recurrent state or a sliding window cannot go back
+        if not kept:
+            self._cache = None
+        del self._held[kept:]
+
+    def _read(self, tokens: Sequence[int], cancel: CancelSignal | None) -> np.ndarray[Any, Any] | None:
+        """Append `tokens` to the cache; the logits after the last one, or None once cancelled."""
+        logits = None
+        for start in range(0, len(tokens), _CHUNK):
+            if cancel is not None and cancel.is_set():
+                return None
+            chunk = tokens[start : start + _CHUNK]
+            held, self._held = self._held, []  # what an error leaves in the cache is not known
+            rows, self._cache = self._forward([chunk], self._cache, self._threads)
+            self._held = [*held, *chunk]
+            logits = rows[0].copy()
+        return logits
+
+    def batch(self, lanes: int = _ROWS, context_length: int | None = None) -> TransformersBatch:
         """Up to `lanes` generations of one prompt at once, each of up to `context_length` tokens.
 
         Raises EngineError for a length or a number of lanes that cannot be had.
@@ -132,11 +173,19 @@ class HuggingFaceEngine:
             )
         if lanes < 1:
             raise EngineError(f"{lanes} generations at once cannot be had: choose at least 1.")
-        return HuggingFaceBatch(lanes, partial(self._plan, limit=limit), partial(self._run, limit=limit))
+        return TransformersBatch(lanes, partial(self._plan, limit=limit), partial(self._run, limit=limit))
 
     def close(self) -> None:
-        """Free the model's memory."""
-        self._model = None
+        """Free the model's memory. A generation in progress ends with EngineError."""
+        self._turn.close()
+        self._model = self._cache = None
+
+    def _require_open(self) -> None:
+        if self._turn.closed:
+            raise EngineError("The engine was closed: load the model again to go on.")
+
+    def _plan(self, request: Request, limit: int) -> Plan:
+        return self._tokenization.plan(request, limit)
 
     def _run(
         self, plan: Plan, requests: Sequence[tuple[int, Request]], finished: FinishedOf | None, limit: int
@@ -144,7 +193,11 @@ class HuggingFaceEngine:
         """The generations of numbered `requests`, all of which have the prompt of `plan`."""
         lanes = [
             Lane(
-                plan, request.sampling, self._choices, limit, partial(finished, number) if finished else None
+                plan,
+                request.sampling,
+                self._tokenization.choices,
+                limit,
+                partial(finished, number) if finished else None,
             )
             for number, request in requests
         ]
@@ -152,18 +205,21 @@ class HuggingFaceEngine:
             pass
         return [lane.generation() for lane in lanes]
 
-    def _forward(self, ids: Sequence[Sequence[int]], cache: Any) -> tuple[np.ndarray[Any, Any], Any]:
+    def _forward(
+        self, ids: Sequence[Sequence[int]], cache: Any, threads: int = 1
+    ) -> tuple[np.ndarray[Any, Any], Any]:
         """Logits after the last of `ids`, a row each, and the cache with them."""
-        if self._model is None:
+        model = self._model
+        if model is None:
             raise EngineError("The engine was closed: load the model again to go on.")
         tensor = torch.tensor(ids, device=self._device)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
         try:
             with torch.inference_mode():
-                out = self._model(input_ids=tensor, past_key_values=cache, use_cache=True, logits_to_keep=1)
+                out = model(input_ids=tensor, past_key_values=cache, use_cache=True, logits_to_keep=1)
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(before)
         return out.logits[:, -1].float().cpu().numpy(), out.past_key_values
 
     def _steps(self, lanes: Sequence[Lane], prompt: tuple[int, ...]) -> Iterator[None]:
@@ -188,28 +244,8 @@ class HuggingFaceEngine:
                     chosen[lane] = lanes[lane].choose(logits[at].copy())
             yield
 
-    def _plan(self, request: Request, limit: int) -> Plan:
-        prompt = self.tokenize(request.prompt)
-        if not prompt:
-            raise EngineError("The prompt is empty: a model needs at least one token to go on from.")
-        if len(prompt) > limit:
-            raise EngineError(
-                f"The prompt has {len(prompt)} tokens and the context holds {limit}: "
-                "shorten it, or take a model with a longer context."
-            )
-        stops = frozenset(self._special(text) for text in request.stop)
-        return Plan(prompt, request.healed.encode(), stops, request.sampling.max_tokens)
 
-    def _special(self, text: str) -> int:
-        found = self._choices.vocabulary.special.get(text)
-        if found is None:
-            raise EngineError(
-                f"{self._info.name} has no special token {text!r}: use the format it was trained on."
-            )
-        return found
-
-
-class HuggingFaceBatch:
+class TransformersBatch:
     """Generates for several requests of one prompt at once."""
 
     def __init__(
@@ -249,33 +285,6 @@ def _padded(rows: int) -> int:
     return -(-rows // _ROWS) * _ROWS
 
 
-def _vocabulary(tokenizer: Any, model: Any) -> Vocabulary:
-    """Every token of the model as bytes, with its role."""
-    size = int(model.get_output_embeddings().weight.shape[0])
-    decoder = json.loads(tokenizer.backend_tokenizer.to_str()).get("decoder") or {}
-    byte_level = "ByteLevel" in json.dumps(decoder)
-    table = {byte_character(byte): byte for byte in range(256)}
-    added = tokenizer.added_tokens_decoder
-    pieces: list[bytes] = []
-    unused = set()
-    for id_ in range(size):
-        text = tokenizer.convert_ids_to_tokens(id_) if id_ < len(tokenizer) else None
-        if text is None:
-            unused.add(id_)
-            pieces.append(b"")
-        elif id_ in added:
-            pieces.append(added[id_].content.encode())
-        elif byte_level:
-            pieces.append(bytes(table[character] for character in text))
-        elif match := _BYTE.match(text):
-            pieces.append(bytes([int(match[1], 16)]))
-        else:
-            pieces.append(text.replace("▁", " ").encode())
-    control = frozenset(id_ for id_, token in added.items() if token.special)
-    special = {token.content: id_ for id_, token in added.items()}
-    return Vocabulary(tuple(pieces), control, special, _ends(tokenizer, model), frozenset(unused))
-
-
 def _begin(tokenizer: Any) -> str:
     """The token, by its text, that the tokenizer puts before every text; empty where there is none."""
     begin = tokenizer.bos_token_id
@@ -289,8 +298,12 @@ def _ends(tokenizer: Any, model: Any) -> frozenset[int]:
     return frozenset(found)
 
 
-def _fim_tokens(vocabulary: Vocabulary, begin: str) -> FimTokens | None:
-    for prefix, suffix, middle in _FIM:
-        if {prefix, suffix, middle} <= vocabulary.special.keys():
-            return FimTokens(prefix, suffix, middle, begin=begin)
-    return None
+def _context_length(folder: Path, config: Any, wanted: int | None) -> int:
+    trained = int(getattr(config, "max_position_embeddings", DEFAULT_CONTEXT_LENGTH))
+    if wanted is None:
+        return min(trained, DEFAULT_CONTEXT_LENGTH)
+    if not 1 <= wanted <= trained:
+        raise EngineError(
+            f"The context length {wanted} cannot be had: {folder.name} was trained for 1 to {trained} tokens."
+        )
+    return wanted
