@@ -20,7 +20,7 @@ ALLOWED = {
     "verify": {"edits", "errors", "installation"},
     "formats": {"edits", "engines", "errors"},
     "configuration": {"errors"},
-    "models": {"configuration", "engines", "errors"},
+    "models": {"configuration", "engines", "errors", "serving"},
     "assistant": {"edits", "engines", "errors", "formats", "verify"},
     "lsp": {
         "assistant",

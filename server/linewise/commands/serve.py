@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,6 @@ from linewise.commands.model import model_option
 from linewise.errors import ServerError
 
 if TYPE_CHECKING:
-    from linewise.configuration import Settings
-    from linewise.engines.protocol import Engine
     from linewise.serving.connection import Address
     from linewise.serving.place import Place, Record
 
@@ -52,7 +50,7 @@ def serve_command(
     if context.invoked_subcommand is not None:
         return
     from linewise.configuration.variables import engine_variables  # noqa: PLC0415
-    from linewise.models.opening import configured_model_path  # noqa: PLC0415
+    from linewise.models.opening import configured_model_path, open_shared_engine  # noqa: PLC0415
     from linewise.serving.place import place_named, place_of  # noqa: PLC0415
     from linewise.serving.process import ServerOptions, serve_model  # noqa: PLC0415
 
@@ -71,7 +69,9 @@ def serve_command(
         port=settings.serve.port,
         idle_seconds=60 * settings.serve.idle_minutes,
     )
-    serve_model(model, place, lambda: _engine(model, settings), options, announce)
+    serve_model(
+        model, place, lambda: open_shared_engine(replace(settings, model=str(model))), options, announce
+    )
 
 
 @serve_command.command("status")
@@ -127,23 +127,6 @@ def logs_command(lines: int) -> None:
             click.echo(line)
     if not files:
         click.echo("No model server has logged anything.")
-
-
-def _engine(model: Path, settings: Settings) -> Engine:
-    """The engine for many: a scheduler for a model file, what is configured for anything else."""
-    from linewise.models.opening import open_engine  # noqa: PLC0415
-    from linewise.serving.scheduler import Scheduler  # noqa: PLC0415
-
-    if settings.engine.kind not in {"auto", "llama_cpp"} or not model.is_file():
-        return open_engine(settings)
-    return Scheduler(
-        model,
-        context_length=settings.context_length,
-        threads=settings.threads,
-        lanes=settings.engine.lanes,
-        slots=max(settings.engine.slots, settings.engine.lanes),
-        speculation=settings.engine.speculation,
-    )
 
 
 def _servers() -> list[tuple[Place, Record | None]]:

@@ -65,8 +65,10 @@ class EngineSettings:
         "what runs the model; auto: what the model's file or folder is made for",
         "trusted workspace",
     )
-    lanes: int = _setting(4, Whole(1, 64), "generations at once")
-    slots: int = _setting(8, Whole(1, 256), "open documents whose caches are kept")
+    lanes: int = _setting(8, Whole(1, 64), "generations at once, at most")
+    slots: int | None = _setting(
+        None, Whole(1, 256), "open documents whose caches are kept; default: by the memory that one takes"
+    )
     speculation: Switch = _setting(
         "auto", Choice(("auto", "on", "off")), "drafts from the document; auto: where they pay"
     )

@@ -31,6 +31,7 @@ __all__ = [
     "connect_engine",
     "kind_of",
     "load_engine",
+    "require_llama_cpp",
 ]
 
 
@@ -83,14 +84,21 @@ def kind_of(path: Path) -> EngineKind:
 # Imported when a model is loaded: these take from a third of a second to several.
 
 
-def _load_llama_cpp(path: Path, context_length: int | None, threads: int | None) -> Engine:
+def require_llama_cpp() -> None:
+    """Load llama.cpp. Raises EngineError, saying what to do, where it is not usable."""
     try:
-        from linewise.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+        from linewise.engines import llama_library  # noqa: F401, PLC0415
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineError(
             f"llama.cpp cannot be loaded ({error}); "
             f"run: {pip_install('--force-reinstall', 'llama-cpp-python')}"
         ) from error
+
+
+def _load_llama_cpp(path: Path, context_length: int | None, threads: int | None) -> Engine:
+    require_llama_cpp()
+    from linewise.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+
     return LlamaCppEngine(path, context_length=context_length, threads=threads)
 
 

@@ -49,6 +49,30 @@ def open_engine(settings: Settings, environment: Mapping[str, str] = os.environ)
     )
 
 
+def open_shared_engine(settings: Settings, environment: Mapping[str, str] = os.environ) -> Engine:
+    """The same for several documents at once: where llama.cpp runs the model, with a scheduler.
+
+    Raises what `open_engine` does.
+    """
+    if settings.engine.kind not in {"auto", "llama_cpp"}:
+        return open_engine(settings, environment)
+    model = configured_model_path(settings, environment)
+    if engines.kind_of(model) != "llama_cpp":
+        return open_engine(settings, environment)
+    engines.require_llama_cpp()
+    from linewise.serving.scheduler import Scheduler  # noqa: PLC0415  # it takes a third of a second
+
+    lanes, slots = settings.engine.lanes, settings.engine.slots
+    return Scheduler(
+        model,
+        context_length=settings.context_length,
+        threads=settings.threads,
+        lanes=lanes,
+        slots=None if slots is None else max(slots, lanes),
+        speculation=settings.engine.speculation,
+    )
+
+
 def _http_options(settings: Settings, environment: Mapping[str, str]) -> HttpOptions:
     http = settings.http
     if not http.addresses:

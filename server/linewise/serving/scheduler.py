@@ -29,7 +29,7 @@ DEFAULT_QUEUE = 256
 """Requests of one priority that may wait: as many documents as anybody has open."""
 
 CACHE_BYTES = 128 << 20
-"""Memory that the cache may take where the caller names no number of slots: of a large model, few slots."""
+"""Memory for the cache where the caller names no number of slots; of a large model, half the file's size."""
 
 MOST_SLOTS = 32
 
@@ -56,14 +56,14 @@ class Scheduler:
 
         `context_length` and `threads` are as `LlamaModel` has them. `slots` is how many documents keep their
         cache, which takes memory for the whole context each (default: what fits in CACHE_BYTES, between 2
-        and MOST_SLOTS); `lanes` is at most that (default: DEFAULT_LANES); `queue` is how many requests of
-        one priority may wait; `speculation` is whether drafts are made of what comes next. Raises
-        ModelError for a file that is not a usable model, EngineError for options that cannot be had.
+        and MOST_SLOTS, and then there are no more lanes than that); `lanes` is at most `slots` (default:
+        DEFAULT_LANES); `queue` is how many requests of one priority may wait; `speculation` is whether
+        drafts are made of what comes next. Raises ModelError for a file that is not a usable model,
+        EngineError for options that cannot be had.
         """
         self._model = LlamaModel(path, context_length=context_length, threads=threads)
         try:
-            slots = _slots(self._model, slots, lanes)
-            lanes = _lanes(lanes, slots)
+            lanes, slots = _sizes(self._model, lanes, slots)
             if queue < 1:
                 raise EngineError(f"A queue of {queue} requests cannot be had: it must hold at least 1.")
             self._info = replace(self._model.info, lanes=lanes)
@@ -132,25 +132,22 @@ def _free(decoder: Decoder, cache: StreamCache, model: LlamaModel) -> None:
     model.close()
 
 
-def _slots(model: LlamaModel, wanted: int | None, lanes: int | None) -> int:
-    if wanted is None:
-        fitting = CACHE_BYTES // (model.info.context_length * _token_bytes(model))
-        return int(max(2, lanes or 1, min(MOST_SLOTS, fitting)))
-    most = api.llama_max_parallel_sequences()
-    if not 1 <= wanted <= most:
-        raise EngineError(f"{wanted} cache slots cannot be had: choose between 1 and {most}.")
-    return wanted
-
-
-def _lanes(wanted: int | None, slots: int) -> int:
-    if wanted is None:
-        return min(DEFAULT_LANES, slots)
-    most = min(slots, CHUNK)
+def _sizes(model: LlamaModel, lanes: int | None, slots: int | None) -> tuple[int, int]:
+    """How many generations run at once, and how many documents keep their cache."""
+    wanted = DEFAULT_LANES if lanes is None else lanes
+    most = CHUNK if slots is None or lanes is None else min(slots, CHUNK)
     if not 1 <= wanted <= most:
         raise EngineError(
             f"{wanted} lanes cannot be had: choose between 1 and {most}; each needs a cache slot of its own."
         )
-    return wanted
+    if slots is None:
+        memory = max(CACHE_BYTES, model.info.size_bytes // 2)
+        fitting = memory // (model.info.context_length * _token_bytes(model))
+        slots = max(2, min(MOST_SLOTS, fitting))
+    most = api.llama_max_parallel_sequences()
+    if not 1 <= slots <= most:
+        raise EngineError(f"{slots} cache slots cannot be had: choose between 1 and {most}.")
+    return min(wanted, slots), slots
 
 
 def _chunk(parameters: int) -> int:

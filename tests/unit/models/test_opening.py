@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from linewise import engines
 from linewise.configuration import EngineSettings, HttpSettings, Settings
 from linewise.engines import kind_of
 from linewise.errors import ConfigurationError, ModelError
-from linewise.models.opening import configured_model_path, open_engine
+from linewise.models.opening import configured_model_path, open_engine, open_shared_engine
 
 HTTP = EngineSettings(kind="http")
 
@@ -61,3 +62,22 @@ def test_the_key_is_the_environments_or_the_files(tmp_path: Path, connected) -> 
 def test_a_server_must_be_named(connected) -> None:
     with pytest.raises(ConfigurationError, match=r"set http\.addresses"):
         open_engine(Settings(engine=HTTP), {})
+
+
+def test_documents_share_a_scheduler_where_llama_cpp_runs_the_model(tiny_gguf: Path) -> None:
+    settings = Settings(model=str(tiny_gguf), engine=EngineSettings(lanes=3, slots=2, speculation="off"))
+    shared, alone = open_shared_engine(settings), open_engine(settings)
+    assert (shared.info.lanes, alone.info.lanes) == (3, 1)
+    assert replace(shared.info, lanes=1) == alone.info
+    shared.close()
+    alone.close()
+
+
+def test_what_no_scheduler_runs_is_opened_as_it_is(tmp_path: Path, monkeypatch, connected) -> None:
+    (tmp_path / "model.bin").touch()
+    kinds = []
+    monkeypatch.setattr(engines, "load_engine", lambda path, **options: kinds.append(options["kind"]))
+    open_shared_engine(Settings(model=str(tmp_path)))
+    open_shared_engine(Settings(model=str(tmp_path), engine=EngineSettings(kind="transformers")))
+    open_shared_engine(Settings(engine=HTTP, http=HttpSettings(addresses=("http://a",))), {})
+    assert (kinds, len(connected)) == (["auto", "transformers"], 1)

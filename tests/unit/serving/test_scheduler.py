@@ -535,8 +535,22 @@ class TestFaults:
         assert not thread.is_alive()
 
     @pytest.mark.parametrize(
-        "options", [{"lanes": 0}, {"lanes": 3, "slots": 2}, {"slots": 0}, {"slots": 10**6}, {"queue": 0}]
+        "options",
+        [{"lanes": 0}, {"lanes": 65}, {"lanes": 3, "slots": 2}, {"slots": 0}, {"slots": 10**6}, {"queue": 0}],
     )
     def test_options_that_cannot_be_had(self, tiny_gguf: Path, options: dict[str, int]) -> None:
         with pytest.raises(EngineError, match="cannot be had"):
             Scheduler(tiny_gguf, **options)
+
+    def test_the_number_of_slots_follows_the_memory_that_one_takes(
+        self, tiny_gguf: Path, monkeypatch
+    ) -> None:
+        one = 512 * 2 * 2 * 2 * (64 + 64)  # tokens, layers, heads, bytes, keys and values
+        monkeypatch.setattr("linewise.serving.scheduler.CACHE_BYTES", 5 * one + 1)
+        found = [
+            Scheduler(tiny_gguf, threads=1, lanes=lanes, slots=slots)
+            for lanes, slots in ((None, None), (8, None), (2, None), (None, 3))
+        ]
+        assert [(one.info.lanes, one.statistics().slots) for one in found] == [(5, 5), (5, 5), (2, 5), (3, 3)]
+        for scheduler in found:
+            scheduler.close()
