@@ -39,10 +39,11 @@ def rebase(hunk: Hunk, over: Edit, *, after_ties: bool = True) -> Hunk:
 def rebase_edit(edit: Edit, over: Edit, *, after_ties: bool = True) -> Edit:
     """`edit` as it applies to the state after `over`, hunk by hunk by the rules of `rebase`.
 
-    Run-ups are dropped, since those of neighbouring hunks could grow into each other. Raises
-    ConflictError if any hunk conflicts.
+    Run-ups are dropped, since those of neighbouring hunks could grow into each other, and so are hunks that
+    change nothing, which conflict with nothing. Raises ConflictError if any other hunk conflicts.
     """
-    return Edit(tuple(rebase(trim(hunk), over, after_ties=after_ties) for hunk in edit.hunks))
+    changes = (core for core in map(trim, edit.hunks) if core.removed or core.added)
+    return Edit(tuple(rebase(core, over, after_ties=after_ties) for core in changes))
 
 
 def _precedes(other: Hunk, core: Hunk, after_ties: bool) -> bool:
