@@ -19,6 +19,7 @@ from linewise.edits.diff import trim
 from linewise.edits.hunk import Hunk, join_lines, split_lines
 from linewise.errors import EditError
 
+_BLOCK = 128  # lines
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -159,12 +160,11 @@ def change_to_hunk(lines: Sequence[str], start: int, end: int, new_text: str) ->
 
     An editor's text change becomes a hunk here. Raises EditError for offsets outside the text.
     """
-    length = max(0, sum(map(len, lines)) + len(lines) - 1)
     if start > end:
         raise EditError(f"a change cannot begin at offset {start} and end before it, at {end}; swap them")
-    _check_offset(start, length)
-    _check_offset(end, length)
     if not lines:
+        _check_offset(start, 0)
+        _check_offset(end, 0)
         return Hunk(0, (), split_lines(new_text))
     first, first_offset = _line_at(lines, start, 0, 0)
     last, last_offset = _line_at(lines, end, first, first_offset)
@@ -201,16 +201,37 @@ def _line_offset(lines: Sequence[str], line: int) -> int:
 
 
 def _line_at(lines: Sequence[str], offset: int, line: int, line_offset: int) -> tuple[int, int]:
-    """The line that holds `offset` and where it begins, searched from `line` at `line_offset` on."""
-    while offset > line_offset + len(lines[line]):
+    """The line that holds `offset` and where it begins, searched from `line` at `line_offset` on.
+
+    Raises EditError for an offset outside the text.
+    """
+    if offset < 0:
+        raise _no_offset(offset, _length(lines))
+    # A keystroke comes through here: blocks first, whose lengths are added up without a loop of our own.
+    while line + _BLOCK <= len(lines):
+        size = sum(map(len, lines[line : line + _BLOCK])) + _BLOCK
+        if line_offset + size > offset:
+            break
+        line, line_offset = line + _BLOCK, line_offset + size
+    while line < len(lines) and offset > line_offset + len(lines[line]):
         line_offset += len(lines[line]) + 1
         line += 1
+    if line == len(lines):
+        raise _no_offset(offset, _length(lines))
     return line, line_offset
+
+
+def _length(lines: Sequence[str]) -> int:
+    return max(0, sum(map(len, lines)) + len(lines) - 1)
 
 
 def _check_offset(offset: int, length: int) -> None:
     if not 0 <= offset <= length:
-        raise EditError(f"offset {offset} is outside the text of {length} characters; read the text again")
+        raise _no_offset(offset, length)
+
+
+def _no_offset(offset: int, length: int) -> EditError:
+    return EditError(f"offset {offset} is outside the text of {length} characters; read the text again")
 
 
 def _has_unit_width(text: str, encoding: PositionEncoding) -> bool:

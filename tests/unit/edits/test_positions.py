@@ -195,3 +195,14 @@ def test_a_replacement_between_places_is_that_between_their_offsets(sources, dat
     if start < end:
         with pytest.raises(EditError, match="swap them"):
             replacement(lines, last, first, new)
+
+
+def test_every_offset_of_a_long_text_is_found():
+    lines = tuple("x" * (number % 3) for number in range(300))
+    text = join_lines(lines)
+    for offset in range(len(text) + 1):
+        hunk = change_to_hunk(lines, offset, offset, "NEW")
+        assert join_lines(apply_hunk(lines, hunk)) == f"{text[:offset]}NEW{text[offset:]}"
+    for offset in (-1, len(text) + 1, len(text) + 1000):
+        with pytest.raises(EditError, match=f"offset {offset} is outside the text of {len(text)} characters"):
+            change_to_hunk(lines, *sorted((offset, len(text))), "NEW")
