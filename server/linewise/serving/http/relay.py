@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -23,32 +23,44 @@ STREAMS = 128
 HEARTBEAT_SECONDS = 5.0
 """How long a client waits for tokens before it hears that they are still worked at."""
 
+GATHER_SECONDS = 0.05
+"""How long tokens gather before they are sent together: twenty times a second looks like a stream."""
+
+INLINE_GATHER_SECONDS = 0.008
+"""The same for completions at the cursor while others run."""
+
 
 class Relay:
     """One generation. Setting `cancel` ends it within one token."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, metrics: Metrics, gather_seconds: Callable[[], float]
+    ) -> None:
+        """`gather_seconds` tells, whenever tokens were given out, how long the next ones gather."""
         self.cancel = threading.Event()
         self.error: EngineError | None = None
         """What ended the generation before its time; known once `tokens` has returned None."""
-        self._loop, self._metrics = loop, metrics
+        self._loop, self._metrics, self._gather_seconds = loop, metrics, gather_seconds
         self._ready: deque[Token | None] = deque()
         self._arrived = asyncio.Event()
         self._is_told = False
         self._is_over = False
+        self._has_given = False
 
     async def tokens(self) -> list[Token] | None:
         """Every token that has come since the last call, once there is one; None at the end.
 
-        Where none comes for HEARTBEAT_SECONDS, the list is empty.
+        The first comes at once, the next ones gather for a moment. Where none comes for HEARTBEAT_SECONDS,
+        the list is empty.
         """
-        if not self._ready and not self._is_over:
-            alarm = self._loop.call_later(HEARTBEAT_SECONDS, self._arrived.set)
-            await self._arrived.wait()
-            alarm.cancel()
+        if self._has_given and not self._is_over and (pause := self._gather_seconds()):
+            self._is_told = True  # so that only the end rings
+            await self._rung(pause)
         # In this order a token that comes meanwhile is seen now, or rings again.
-        self._arrived.clear()
         self._is_told = False
+        if not self._ready and not self._is_over:
+            await self._rung(HEARTBEAT_SECONDS)
+            self._is_told = False
         found: list[Token] = []
         while self._ready:
             token = self._ready.popleft()
@@ -56,7 +68,15 @@ class Relay:
                 self._is_over = True
             else:
                 found.append(token)
+        self._has_given = self._has_given or bool(found)
         return None if self._is_over and not found else found
+
+    async def _rung(self, seconds: float) -> None:
+        """Wait until the other thread rings, `seconds` at most."""
+        alarm = self._loop.call_later(seconds, self._arrived.set)
+        await self._arrived.wait()
+        alarm.cancel()
+        self._arrived.clear()
 
     def run(self, engine: Engine, request: Request) -> None:
         """Generate, on the thread that calls this."""
@@ -90,7 +110,7 @@ class Relay:
 
     def _put(self, token: Token | None) -> None:
         self._ready.append(token)
-        if not self._is_told:
+        if not self._is_told or token is None:
             self._is_told = True
             with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
                 self._loop.call_soon_threadsafe(self._arrived.set)
@@ -113,7 +133,7 @@ class Relays:
         """Begin to generate. Raises BusyError when too many do already."""
         if len(self._live) >= STREAMS:
             raise BusyError("The model server has too many requests waiting: try again in a moment.")
-        relay = Relay(asyncio.get_running_loop(), self._metrics)
+        relay = Relay(asyncio.get_running_loop(), self._metrics, lambda: self._gather_seconds(request))
         self._live.add(relay)
         self._pool.submit(self._run, relay, request)
         return relay
@@ -123,6 +143,15 @@ class Relays:
         for relay in tuple(self._live):
             relay.cancel.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _gather_seconds(self, request: Request) -> float:
+        """How long tokens may gather: what a message costs is time that the model has not.
+
+        A completion at the cursor that has the machine for itself waits for nothing.
+        """
+        if request.priority == "inline":
+            return INLINE_GATHER_SECONDS if len(self._live) > 1 else 0.0
+        return GATHER_SECONDS
 
     def _run(self, relay: Relay, request: Request) -> None:
         try:
