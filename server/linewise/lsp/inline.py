@@ -84,11 +84,22 @@ class Inline:
         self, target: OpenDocument, cursor: Cursor, cancel: Cancel
     ) -> types.InlineCompletionList | None:
         revision = target.document.revision
-        model = await self._loading.model()
+        async with self._loading.use() as model:
+            found = await self._generate(target, cursor, cancel, revision, model)
+        if found is None or cancel.is_set() or target.document.revision != revision:
+            return None
+        replaced = target.columns(found.line, found.start, found.end)
+        return types.InlineCompletionList(
+            [types.InlineCompletionItem(insert_text=found.text, range=replaced)]
+        )
+
+    async def _generate(
+        self, target: OpenDocument, cursor: Cursor, cancel: Cancel, revision: int, model: LoadedModel
+    ) -> InlineCompletion | None:
         if cancel.is_set() or target.document.revision != revision:
             return None
 
-        def job(model: LoadedModel = model) -> InlineCompletion | None:
+        def job() -> InlineCompletion | None:
             # While this waited for the engine, the user may have gone on.
             if cancel.is_set() or target.document.revision != revision:
                 return None
@@ -101,10 +112,4 @@ class Inline:
                 cancel=cancel,
             )
 
-        found = await self._generation.run(job, cancel, lanes=model.engine.info.lanes)
-        if found is None or cancel.is_set() or target.document.revision != revision:
-            return None
-        replaced = target.columns(found.line, found.start, found.end)
-        return types.InlineCompletionList(
-            [types.InlineCompletionItem(insert_text=found.text, range=replaced)]
-        )
+        return await self._generation.run(job, cancel, lanes=model.engine.info.lanes)

@@ -1,19 +1,27 @@
-"""Loads the model in the background when the server starts, and remembers how that went."""
+"""Loads the model in the background when the server starts, and another one beside it when that is asked for.
+
+A request uses the model that serves when it begins, to its end; a model that serves no longer is freed when
+its last request has ended.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from linewise.configuration import Settings
 from linewise.configuration.variables import engine_variables
-from linewise.engines.protocol import CancelSignal, Engine
+from linewise.edits import EditLog
+from linewise.engines.protocol import CancelSignal, Engine, Request, Sampling
 from linewise.errors import LinewiseError, ModelError, ServerError
 from linewise.formats import format_of
-from linewise.formats.protocol import Format
-from linewise.models.opening import configured_model_path, open_engine
+from linewise.formats.protocol import Cursor, Format
+from linewise.models.opening import configured_model_path, open_shared_engine
 from linewise.serving.client import ServerEngine
 from linewise.serving.connection import CancelledError
 from linewise.serving.starting import Starter
@@ -43,7 +51,7 @@ def load_model(settings: Settings, engine: Engine | None, cancel: CancelSignal |
         except ServerError as error:
             notice = f"The model runs inside this editor's own language server. {error}"
     if engine is None:
-        engine = open_engine(settings)
+        engine = open_shared_engine(settings)
     return LoadedModel(engine, format_of(engine.info), notice)
 
 
@@ -52,8 +60,16 @@ def _shared_engine(settings: Settings, cancel: CancelSignal | None) -> Engine:
     return ServerEngine(Starter(model, variant=engine_variables(settings)), cancel)
 
 
+def try_model(model: LoadedModel) -> None:
+    """Let the model generate a token. Raises EngineError where it cannot."""
+    prompt = model.format.inline_prompt(EditLog.open("x = 1\n"), "example.py", Cursor(1, 0))
+    request = Request(prompt.segments, Sampling(max_tokens=1), prompt.healed, prompt.stop)
+    for _ in model.engine.stream(request):
+        pass
+
+
 class Loading:
-    """The load that runs while the editor is already being served; `settings` say what, until it starts."""
+    """The load that runs while the editor is already being served; `settings` say what is loaded."""
 
     def __init__(self, engine: Engine | None) -> None:
         self.settings = Settings()
@@ -62,6 +78,9 @@ class Loading:
         self._thread: threading.Thread | None = None
         self._loaded: LoadedModel | None = None
         self._closing = threading.Event()
+        self._replacing = asyncio.Lock()
+        self._users: Counter[int] = Counter()
+        self._retired: dict[int, LoadedModel] = {}
 
     def start(self) -> asyncio.Future[LoadedModel]:
         """Begin to load, once; the future ends with the model or with the LinewiseError that says why not."""
@@ -78,13 +97,79 @@ class Loading:
         """The model, once it is loaded. Raises the LinewiseError of a load that failed."""
         return await asyncio.shield(self.start())
 
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[LoadedModel]:
+        """The model, which is not freed before the block has ended. Raises as `model` does."""
+        model = await self.model()
+        while model is not self._loaded:  # it was replaced before this could go on
+            model = await self.model()
+        self._users[id(model)] += 1
+        try:
+            yield model
+        finally:
+            self._users[id(model)] -= 1
+            await self._free_unused()
+
+    async def replace(self, settings: Settings, *, hold: bool = False) -> LoadedModel:
+        """Load what `settings` ask for beside the model that serves, try it, and serve it from then on.
+
+        With `hold`, requests that begin meanwhile wait for it. Raises the LinewiseError that says why it
+        cannot be served; then all is as before.
+        """
+        async with self._replacing:
+            before = self.start()
+            await asyncio.wait([before])
+            loop = asyncio.get_running_loop()
+            after: asyncio.Future[LoadedModel] = loop.create_future()
+            if hold:
+                self._result = after
+            try:
+                new = await asyncio.to_thread(self._load_beside, settings)
+            except BaseException:
+                self._result = before
+                if hold:  # those that wait go on with the model before
+                    _copy(before, after)
+                raise
+            old, self._loaded, self.settings, self._result = self._loaded, new, settings, after
+            after.set_result(new)
+            if old is not None:
+                self._retired[id(old)] = old
+                await self._free_unused()
+            return new
+
     def close(self) -> None:
         """Free the model's memory."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join()
-        if self._loaded is not None:
-            self._loaded.engine.close()
+        for model in (*self._retired.values(), *filter(None, [self._loaded])):
+            model.engine.close()
+
+    def _load_beside(self, settings: Settings) -> LoadedModel:
+        """Load a model and try it, on a thread. Raises LinewiseError."""
+        try:
+            model = load_model(settings, None, self._closing)
+            try:
+                try_model(model)
+                if self._closing.is_set():
+                    raise CancelledError
+            except BaseException:
+                model.engine.close()
+                raise
+        except CancelledError:
+            raise ModelError("The server ends.") from None
+        except LinewiseError:
+            raise
+        except Exception as unknown:
+            logger.exception("The model could not be loaded")
+            raise ModelError(f"it could not be loaded: {unknown}; run `linewise doctor`.") from unknown
+        return model
+
+    async def _free_unused(self) -> None:
+        for key in [key for key in self._retired if not self._users[key]]:
+            model = self._retired.pop(key)
+            del self._users[key]
+            await asyncio.to_thread(model.engine.close)
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         error: LinewiseError | None = None
@@ -109,3 +194,12 @@ class Loading:
             self._result.set_result(self._loaded)
         elif error is not None:
             self._result.set_exception(error)
+
+
+def _copy(before: asyncio.Future[LoadedModel], after: asyncio.Future[LoadedModel]) -> None:
+    error = before.exception()
+    if error is None:
+        after.set_result(before.result())
+    else:
+        after.set_exception(error)
+        after.exception()  # nobody need wait for it

@@ -16,7 +16,7 @@ from lsprotocol.converters import get_converter
 from pygls.lsp.server import LanguageServer
 
 import linewise
-from linewise.configuration import Problem, load_configuration
+from linewise.configuration import Configuration, Problem, Settings, load_configuration
 from linewise.edits import PositionEncoding
 from linewise.engines.protocol import Engine
 from linewise.errors import EditError
@@ -28,6 +28,7 @@ from linewise.lsp.loading import LoadedModel, Loading
 from linewise.lsp.messages import Messages
 from linewise.lsp.protocol import LinewiseProtocol
 from linewise.lsp.transport import claim_standard_streams, serve_streams, serve_tcp
+from linewise.lsp.watching import Watching
 from linewise.lsp.writing import WriteResult, Writing
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,9 @@ class LinewiseServer(LanguageServer):
         self.writing = Writing(self, self.documents, self.loading, self.generation)
         self.inline = Inline(self.documents, self.loading, self.generation, self.writing, self.messages)
         self._options = options
+        self._editor_options: object = None
         self._problems: tuple[Problem, ...] = ()
+        self._watching = Watching(self._read_settings, self._apply, self.loading, self.messages)
         self._register()
 
     async def close(self) -> None:
@@ -56,6 +59,7 @@ class LinewiseServer(LanguageServer):
         for document in self.documents:
             document.close()
         self.writing.abandon()
+        await self._watching.close()
         # The thread that generates may be waiting for this one.
         await asyncio.to_thread(self.generation.close)
         await asyncio.to_thread(self.loading.close)
@@ -77,12 +81,21 @@ class LinewiseServer(LanguageServer):
 
     def _initialize(self, params: types.InitializeParams) -> None:
         self.documents.encoding = PositionEncoding(self.workspace.position_encoding)
-        root = self.workspace.root_path
-        configuration = load_configuration(
-            Path(root) if root else None, editor=params.initialization_options, command_line=self._options
-        )
+        self._editor_options = params.initialization_options
+        configuration = self._read_settings()
         self._problems = configuration.problems
-        self.loading.settings = self.writing.settings = self.inline.settings = configuration.settings
+        self.loading.settings = configuration.settings
+        self._apply(configuration.settings)
+
+    def _read_settings(self) -> Configuration:
+        return load_configuration(self._root(), editor=self._editor_options, command_line=self._options)
+
+    def _apply(self, settings: Settings) -> None:
+        self.writing.settings = self.inline.settings = settings
+
+    def _root(self) -> Path | None:
+        root = self.workspace.root_path
+        return Path(root) if root else None
 
     def _initialized(self, _params: types.InitializedParams) -> None:
         for problem in self._problems:
@@ -97,6 +110,7 @@ class LinewiseServer(LanguageServer):
                 self.messages.info_once(notice)
 
         self.loading.start().add_done_callback(tell)
+        self._watching.start(self._root())
 
     def _shutdown(self, _params: None) -> None:
         for document in self.documents:

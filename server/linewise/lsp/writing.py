@@ -84,8 +84,8 @@ class Writing:
             target.running.add(cancel)
             try:
                 await progress.begin(f"Linewise: {arguments.instruction}")
-                model = await self._loading.model()
-                result = await self._write(arguments, target, model, progress, cancel)
+                async with self._loading.use() as model:
+                    result = await self._write(arguments, target, model, progress, cancel)
             finally:
                 cancel.set()
                 target.running.discard(cancel)

@@ -1,0 +1,178 @@
+"""Follows the files of settings and models: what was changed is served from the next request on.
+
+A setting that is wrong, and a model that cannot be loaded or does not generate, change nothing: what served
+before serves on, and the user is told why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from linewise.configuration import FILE_NAMES, Configuration, Settings, user_file
+from linewise.errors import LinewiseError
+from linewise.lsp.loading import Loading
+from linewise.lsp.messages import Messages
+from linewise.models import registry_folder
+from linewise.models.opening import configured_model_path
+from linewise.serving.fingerprint import fingerprint
+
+logger = logging.getLogger(__name__)
+
+QUIET_SECONDS = 0.5
+"""How long nothing must change before it is looked at: a file is seldom written at once."""
+
+_READING = frozenset({"opened", "closed_no_write"})
+
+Identity: TypeAlias = tuple[object, ...]
+
+
+class Watching:
+    """Reads the settings again when a file changes, and switches the model where that asks for it."""
+
+    def __init__(
+        self,
+        read: Callable[[], Configuration],
+        apply: Callable[[Settings], None],
+        loading: Loading,
+        messages: Messages,
+    ) -> None:
+        """`read` gives the settings that hold now, `apply` makes them hold for all but the model."""
+        self._read, self._apply, self._loading, self._messages = read, apply, loading, messages
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+        self._observer = Observer()
+        self._folders: set[Path] = set()
+        self._places: tuple[Path, ...] = ()
+        self._identity: Identity = ()
+
+    def start(self, workspace: Path | None) -> None:
+        """Begin to watch; call it on the event loop, once the loading has its settings."""
+        self._loop = asyncio.get_running_loop()
+        files = [workspace / name for name in FILE_NAMES] if workspace is not None else []
+        self._places = (user_file(), user_file().with_name("trusted.json"), *files, registry_folder())
+        self._identity = _identity(self._loading.settings)
+        try:
+            self._observer.start()
+            self._watch()
+        except OSError as error:  # such as no inotify watches left
+            logger.warning("Files of settings are not watched: %s", error)
+            return
+        self._changed()  # since the settings were read
+
+    async def close(self) -> None:
+        """Watch no longer, and wait for no switch in progress."""
+        for waiting in (self._timer, self._task):
+            if waiting is not None:
+                waiting.cancel()
+        if self._observer.is_alive():
+            self._observer.stop()
+            await asyncio.to_thread(self._observer.join)
+
+    def _watch(self) -> None:
+        """Watch the folders of what is to be followed, as far as they are there."""
+        files = [place.parent for place in self._followed()] + [registry_folder()]
+        for folder in {_nearest(folder) for folder in files} - self._folders:
+            self._observer.schedule(_Handler(self._changed_from_thread), str(folder), recursive=False)
+            self._folders.add(folder)
+
+    def _followed(self) -> Iterable[Path]:
+        yield from self._places
+        try:
+            yield configured_model_path(self._loading.settings)
+        except LinewiseError:
+            return
+
+    def _changed_from_thread(self, paths: Iterable[Path]) -> None:
+        registry, followed = registry_folder(), set(self._followed())
+        parents = {parent for place in followed for parent in place.parents}
+        if self._loop is not None and any(
+            path in followed or path in parents or path.parent == registry for path in paths
+        ):
+            try:
+                self._loop.call_soon_threadsafe(self._changed)
+            except RuntimeError:
+                logger.debug("The server ended while a file changed")
+
+    def _changed(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        assert self._loop is not None
+        self._timer = self._loop.call_later(QUIET_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self._task is not None and not self._task.done():
+            self._again = True  # it has read the settings already
+            return
+        self._task = asyncio.ensure_future(self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            self._again = False
+            await self._follow_once()
+            if not self._again:
+                return
+
+    async def _follow_once(self) -> None:
+        self._watch()
+        configuration = self._read()
+        for problem in configuration.problems:
+            self._messages.error_once(problem.message)
+        if any(not problem.refused for problem in configuration.problems):
+            return  # half of what was set would be a third way, which nobody asked for
+        settings = configuration.settings
+        self._apply(settings)
+        identity = _identity(settings)
+        if identity == self._identity:
+            return
+        # A shared server ends when the file that it serves is replaced: nothing serves meanwhile.
+        in_place = identity[:2] == self._identity[:2]
+        self._identity = identity  # a model that fails is not tried again before something changes
+        try:
+            model = await self._loading.replace(settings, hold=in_place)
+        except LinewiseError as error:
+            self._messages.error_once(
+                f"The model that is set now is not used, and the one before stays: {error}"
+            )
+            return
+        self._watch()
+        if model.notice is not None:
+            self._messages.info_once(model.notice)
+        self._messages.info_once(f"{model.engine.info.name} is served from now on.")
+
+
+class _Handler(FileSystemEventHandler):
+    """Tells of the paths that something happened to."""
+
+    def __init__(self, tell: Callable[[Iterable[Path]], None]) -> None:
+        self._tell = tell
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Called by watchdog, on a thread of its own."""
+        if event.event_type not in _READING:
+            self._tell({Path(str(path)) for path in (event.src_path, event.dest_path) if path})
+
+
+def _identity(settings: Settings) -> Identity:
+    """What another model or another way of running it changes: the way, the path, the file's state."""
+    way = (settings.engine, settings.http, settings.context_length, settings.threads, settings.serve.enabled)
+    if settings.engine.kind == "http":
+        return (way, None, "")
+    try:
+        path = configured_model_path(settings)
+    except LinewiseError as error:
+        return (way, None, str(error))
+    return (way, path, fingerprint(path))
+
+
+def _nearest(folder: Path) -> Path:
+    """`folder`, or what is there of the way to it."""
+    return next((there for there in (folder, *folder.parents) if there.is_dir()), Path(folder.anchor))
