@@ -113,11 +113,29 @@ class Decoder:
                 if self._closing:
                     self._finish((*self._running, *self._waiting), EngineError(CLOSED))
                     return
-                self._drop_what_is_over()
-                self._forget()
-                self._admit()
-                steps = self._steps()
-            self._guarded(steps)
+            try:
+                self._turn()
+            except Exception:
+                logger.exception("The scheduler failed")
+                self._begin_anew()
+
+    def _turn(self) -> None:
+        """End what is over, begin what waits, and do what is next."""
+        with self._wake:
+            self._drop_what_is_over()
+            self._forget()
+            self._admit()
+            steps = self._steps()
+        for step in steps:
+            step()
+
+    def _begin_anew(self) -> None:
+        """After a fault of the scheduler's own: end everything, trust nothing, and serve the next request."""
+        with self._wake:
+            error = EngineError("The scheduler failed, as its log says: try again, or start it anew.")
+            self._finish((*self._running, *self._waiting), error)
+            for stream in self._cache.streams:
+                self._cache.cut(stream, 0)
 
     def _drop_what_is_over(self) -> None:
         self._finish([task for task in (*self._running, *self._waiting) if task.is_over])
@@ -176,20 +194,6 @@ class Decoder:
         reader.passed_over = 0
         read: Callable[[], None] = lambda: self._read(reader)  # noqa: E731
         return [lambda: self._generate(ahead), read] if ahead else [read]
-
-    def _guarded(self, steps: Sequence[Callable[[], None]]) -> None:
-        """Run `steps`. A fault of the scheduler's own ends what runs, and the next request is served."""
-        try:
-            for step in steps:
-                step()
-        except Exception:
-            logger.exception("A step of the scheduler failed")
-            error = EngineError("The scheduler failed, as its log says: try again, or start it anew.")
-            with self._wake:
-                for task in self._running:
-                    if task.stream is not None:
-                        self._cache.cut(task.stream, 0)
-                self._finish(tuple(self._running), error)
 
     def _generate(self, tasks: Sequence[Task]) -> None:
         """Move `tasks`, of each of which one token is unread, on by one token, or one alone by more."""

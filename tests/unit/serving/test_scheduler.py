@@ -493,6 +493,16 @@ class TestFaults:
         assert "ZeroDivisionError" in caplog.text
         assert len(list(scheduler.stream(ask(max_tokens=3)))) == 3
 
+    def test_a_cancel_signal_that_fails_hangs_nobody(self, scheduler: Scheduler, caplog) -> None:
+        class Broken:
+            def is_set(self) -> bool:
+                raise RuntimeError("the editor is gone")
+
+        with pytest.raises(EngineError, match="scheduler failed"):
+            list(scheduler.stream(ask(), Broken()))
+        assert "the editor is gone" in caplog.text
+        assert len(list(scheduler.stream(ask(max_tokens=3)))) == 3
+
     def test_closing_ends_what_runs_and_what_waits(self, tiny_gguf: Path, monkeypatch) -> None:
         scheduler = Scheduler(tiny_gguf, threads=1, lanes=1, slots=2)
         gate = Gate(scheduler, monkeypatch)
