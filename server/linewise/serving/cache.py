@@ -211,7 +211,8 @@ class StreamCache:
         ours = max((one for one in free if not one.owner), key=lambda one: shared[one], default=None)
         if ours is not None and shared[ours] >= WORTH_COPYING:
             return ours
-        victim = min(free, key=lambda one: (bool(one.tokens), one.used, one.index))
+        # A document may be typed in again; what nobody owns rather not.
+        victim = min(free, key=lambda one: (bool(one.tokens), bool(one.owner), one.used, one.index))
         self.evicted += bool(victim.owner and victim.tokens)
         return victim
 

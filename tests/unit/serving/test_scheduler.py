@@ -223,6 +223,15 @@ class TestCache:
         assert set(scheduler.statistics().cached_tokens) == {"0", "2", "3", "4", "5", "6"}
         assert scheduler.statistics().evicted == 1
 
+    def test_what_nobody_owns_makes_room_before_any_document(self, scheduler: Scheduler) -> None:
+        for number in range(5):
+            list(scheduler.stream(ask(f"    n = {number}\n", slot=str(number))))
+        for number in range(4):
+            list(scheduler.stream(ask(f"    m = {number}\n")))
+        assert set(scheduler.statistics().cached_tokens) == {"", "0", "1", "2", "3", "4"}
+        list(scheduler.stream(ask("    n = 5\n", slot="5")))
+        assert set(scheduler.statistics().cached_tokens) == {"0", "1", "2", "3", "4", "5"}
+
     def test_a_document_that_is_closed_is_forgotten(self, scheduler: Scheduler) -> None:
         list(scheduler.stream(ask("    n = 1\n", slot="a")))
         scheduler.forget("a")
