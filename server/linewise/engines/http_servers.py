@@ -45,6 +45,9 @@ _EXTRAS: Mapping[str, Mapping[str, Any]] = {
 }
 """What each kind of server, by the `owned_by` of its models, wants beyond OpenAI's own parameters."""
 
+_NO_TOP_K: Mapping[str, int] = {"llamacpp": 0, "vllm": -1, "linewise": 0}
+"""How each is told that no token is too unlikely."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -353,9 +356,10 @@ def _body(served: Served, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         "stream": True,
         **_EXTRAS.get(served.kind, {}),
     }
-    if sampling.top_k:
-        body["top_k"] = sampling.top_k
-    if sampling.min_p:
+    # Left out, these would be what the server likes, not what was asked for.
+    if sampling.top_k or served.kind in _NO_TOP_K:
+        body["top_k"] = sampling.top_k or _NO_TOP_K[served.kind]
+    if sampling.min_p or served.kind in _NO_TOP_K:
         body["min_p"] = sampling.min_p
     if served.kind == "llamacpp":
         body["preserved_tokens"] = list(prompt.names)

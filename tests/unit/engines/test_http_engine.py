@@ -309,3 +309,13 @@ def test_log_probabilities_that_a_server_does_not_tell_are_not_numbers(
     given = generate(engine, healed="zzqx")
     assert math.isnan(given[0].logprob)
     assert not math.isnan(given[-1].logprob)
+
+
+def test_a_server_is_told_what_it_would_otherwise_choose_itself(
+    connect: Callable[..., HttpEngine], second: CompletionsServer
+) -> None:
+    generate(connect(second))
+    generate(connect(second), top_k=7, min_p=0.1, top_p=0.9)
+    sent = [(body["top_k"], body["min_p"], body["top_p"]) for body in second.requests]
+    assert sent == [(-1, 0.0, 1.0), (7, 0.1, 0.9)]
+    assert second.requests[0]["skip_special_tokens"] is False
