@@ -37,6 +37,7 @@ class CompletionsServer:
         self.statuses: list[int] = []  # what the next requests are answered with, instead
         self.cut_after: int | None = None  # chunks after which the connection is dropped
         self.silent = threading.Event()  # while set, nothing is sent
+        self.is_silent = threading.Event()  # an answer waits for that
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.cancelled = threading.Event()  # a client left in the middle
@@ -94,6 +95,7 @@ class CompletionsServer:
         try:
             while (token := await tokens.get()) is not None:
                 while self.silent.is_set():
+                    self.is_silent.set()
                     await asyncio.sleep(0.01)
                 if count == self.cut_after:
                     raise ConnectionError("cut")
@@ -273,7 +275,7 @@ class TestFaults:
         engine = connect(second)
         second.silent.set()
         cancel = threading.Event()
-        threading.Timer(0.2, cancel.set).start()
+        threading.Thread(target=lambda: second.is_silent.wait(60) and cancel.set()).start()
         assert list(engine.stream(Request(PROMPT, Sampling(max_tokens=400)), cancel)) == []
         second.silent.clear()
         assert second.cancelled.wait(30)
