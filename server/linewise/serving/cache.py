@@ -115,22 +115,27 @@ class StreamCache:
         most = len(tokens) - 1
         own = self._of(owner)
         if own is not None and common_prefix(own.tokens, tokens) + WORTH_COPYING > most:
-            target = own
+            target, source = own, own
         else:
             shared = {stream: common_prefix(stream.tokens, tokens) for stream in self.streams}
             target = own or self._victim(shared)
             source = max(self.streams, key=lambda stream: self._copied(stream, shared[stream], most))
-            if self._copied(source, shared[source], most) >= shared[target] + WORTH_COPYING:
-                self._copy(source, target)
-        if not owner or target.owner != owner:
+            if self._copied(source, shared[source], most) < shared[target] + WORTH_COPYING:
+                source = target
+        if target is own:
+            stays = common_prefix(target.tokens, tokens)
+            if stays < len(target.tokens):
+                # With the last token that stays: a draft is found by the tokens before it.
+                struck = target.tokens[max(0, stays - 1) :]
+                target.struck = [*struck, *target.struck][:MOST_STRUCK]
+        else:  # nothing of the document before is kept, not even for drafts
             target.struck, target.pace = [], Pace(always=self._always_draft)
-        # A second generation of a document has a stream that is nobody's.
-        target.owner = "" if any(one.owner == owner for one in self.streams if one is not target) else owner
+            # A second generation of a document has a stream that is nobody's.
+            target.owner = "" if any(one.owner == owner for one in self.streams) else owner
+        if source is not target:
+            self._copy(source, target)
         target.busy, target.used = True, self._clock
-        kept = min(common_prefix(target.tokens, tokens), most)
-        if owner and target.owner == owner:
-            target.struck = [*target.tokens[kept:], *target.struck][:MOST_STRUCK]
-        self.cut(target, kept)
+        self.cut(target, min(common_prefix(target.tokens, tokens), most))
         return target
 
     def give_back(self, stream: Stream) -> None:

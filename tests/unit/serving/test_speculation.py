@@ -231,6 +231,19 @@ class TestWhatComesOut:
         assert held == everything[: len(held)]
         assert len(held) >= len(everything) - 1  # the last one need not be read
 
+    def test_what_was_struck_is_kept_for_its_own_document_alone(self, scheduler: Scheduler) -> None:
+        def struck(slot: str, tail: str) -> list[int]:
+            prompt = (*PROMPT[:-1], Segment(f"{PROMPT[-1].text}{tail}"))
+            list(scheduler.stream(Request(prompt, Sampling(max_tokens=5), slot=slot)))
+            (stream,) = (one for one in scheduler._decoder._cache.streams if one.owner == slot)
+            return stream.struck
+
+        assert struck("a", "radius, circle, square") == []
+        assert struck("a", "other, one, two")
+        assert struck("b", "third") == []  # copied from the first one
+        assert struck("c", "fourth") == []  # takes the place of the first one
+        assert struck("a", "fifth") == []
+
     def test_drafts_can_be_asked_for(self, tiny_gguf: Path) -> None:
         scheduler = Scheduler(tiny_gguf, threads=1, lanes=1, slots=1, speculation="on")
         stream = scheduler.stream(Request(PROMPT, Sampling(max_tokens=60)))
