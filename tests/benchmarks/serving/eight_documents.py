@@ -4,7 +4,7 @@
 
 PYTHON is one where the package xllamacpp is installed, which carries llama.cpp's server; it serves the same
 file with eight slots. Both servers are asked by eight threads of this process, in turns, for the same
-prompts, and have as many processor threads. Keystrokes are inline requests, asked to their first token while
+prompts. Keystrokes are inline requests, asked to their first token while
 nothing else runs, and while a long write streams in another document. The figures are medians.
 """
 
@@ -115,10 +115,9 @@ def during_a_write(typist: Typist, engine: Engine) -> list[float]:
 @click.command()
 @click.option("--peer", "python", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--rounds", default=5, show_default=True)
-@click.option(
-    "--threads", default=max(1, (os.cpu_count() or 2) - 1), show_default=True, help="Of each server."
-)
-def main(python: Path | None, rounds: int, threads: int) -> None:
+@click.option("--threads", type=int, help="Processor threads of our server.  [default: as it chooses]")
+@click.option("--peer-threads", default=os.cpu_count(), show_default=True)
+def main(python: Path | None, rounds: int, threads: int | None, peer_threads: int) -> None:
     """Measure, and print the figures."""
     with ExitStack() as stack:
         engine = stack.enter_context(served(threads, lanes=str(_DOCUMENTS), slots="16"))
@@ -127,7 +126,7 @@ def main(python: Path | None, rounds: int, threads: int) -> None:
         asks = [ask_ours(engine)]
         if python:
             context = engine.info.context_length
-            asks.append(ask_peer(stack.enter_context(peer(python, _DOCUMENTS, context, threads))))
+            asks.append(ask_peer(stack.enter_context(peer(python, _DOCUMENTS, context, peer_threads))))
         rates = [[together(ask, number) for ask in asks] for number in range(rounds + 1)][1:]
     idle, busy = (median(time for found in times for time in found[at]) for at in range(2))
     click.echo(f"first token of a keystroke: idle {idle:.2f} ms, during a write {busy:.2f} ms")
