@@ -54,5 +54,7 @@ def lsp_command(
         )
     except OSError as error:
         raise FileError(f"the log file {log_file} cannot be written: {error.strerror}") from error
-    model = None if model_path is None else str(model_path.absolute())
-    serve({"model": model, "verifier": verifier}, tcp)
+    options: dict[str, object] = {"verifier": verifier}
+    if model_path is not None:  # whatever the models that are otherwise used run in
+        options |= {"model": str(model_path.absolute()), "engine.kind": "auto"}
+    serve(options, tcp)

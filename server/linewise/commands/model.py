@@ -47,8 +47,9 @@ def loaded_model(path: Path | None, settings: Settings | None = None) -> Iterato
 
     if settings is None:
         settings = command_settings()
-    if path is not None:
-        settings = replace(settings, model=str(path.absolute()))
+    if path is not None:  # whatever the models that are otherwise used run in
+        engine_settings = replace(settings.engine, kind="auto")
+        settings = replace(settings, model=str(path.absolute()), engine=engine_settings)
     engine = open_engine(settings)
     try:
         yield engine, format_of(engine.info)

@@ -56,6 +56,8 @@ def serve_command(
 
     model_name = None if model_path is None else str(model_path.absolute())
     settings = command_settings({"model": model_name, "serve.port": port, "serve.idle_minutes": idle_minutes})
+    if settings.engine.kind == "http":  # others serve that one; this one is of this machine
+        settings = replace(settings, engine=replace(settings.engine, kind="auto"))
     model = configured_model_path(settings).resolve()
     place = place_named(key) if key else place_of(model, engine_variables(settings))
 

@@ -58,8 +58,8 @@ def test_lsp_hands_its_options_to_the_server(linewise_command, monkeypatch, tmp_
     monkeypatch.setattr(linewise.lsp, "serve", lambda *arguments: calls.append(arguments))
     linewise_command("lsp", "--tcp", "[::1]:7777", "--model", tmp_path / "m.gguf", "--verifier", "fast")
     linewise_command("lsp")
-    given = {"model": str(tmp_path / "m.gguf"), "verifier": "fast"}
-    assert calls == [(given, ("::1", 7777)), ({"model": None, "verifier": None}, None)]
+    given = {"model": str(tmp_path / "m.gguf"), "verifier": "fast", "engine.kind": "auto"}
+    assert calls == [(given, ("::1", 7777)), ({"verifier": None}, None)]
     assert linewise_command("lsp", "--tcp", "nowhere").status == 2
 
 

@@ -107,3 +107,12 @@ def test_a_model_that_is_set_and_not_there_is_named(linewise_command, workspace)
     outcome = linewise_command("complete", "--file", workspace / "a.py", "--line", 0, "--column", 0)
     assert outcome.status == 1
     assert "'nothing' is set as the model" in outcome.err
+
+
+def test_a_model_that_is_named_runs_here_whatever_is_set(linewise_command, workspace, tmp_path):
+    (tmp_path / "user.toml").write_text("[engine]\nkind = 'http'\n")
+    path = workspace / "a.py"
+    path.touch()
+    arguments = ("complete", "--file", path, "--line", 0, "--column", 0)
+    assert "no server is named: set http.addresses" in linewise_command(*arguments).err
+    assert linewise_command(*arguments, scripts=["x = 1\n"]).out == "x = 1\n"
