@@ -148,6 +148,8 @@ def _model(path: Path | None, configuration: Configuration) -> Iterator[Check]:
     """Whether the model loads, has a known format, and generates; its speed."""
     origin = configuration.origin("model")
     chosen = "--model" if path else "the one in use" if origin.level == "default" else str(origin)
+    if path is None and configuration.settings.engine.kind == "http":
+        chosen = "http.addresses"
     started = perf_counter()
     try:
         with loaded_model(path, configuration.settings) as (engine, form):

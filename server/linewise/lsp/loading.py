@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,9 @@ from linewise.serving.connection import CancelledError
 from linewise.serving.starting import Starter
 
 logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0
+"""How long after other servers did not answer they are asked again, once a request comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,18 @@ class Loading:
         self._result: asyncio.Future[LoadedModel] | None = None
         self._thread: threading.Thread | None = None
         self._loaded: LoadedModel | None = None
+        self._failed_at = 0.0
         self._closing = threading.Event()
         self._replacing = asyncio.Lock()
         self._users: Counter[int] = Counter()
         self._retired: dict[int, LoadedModel] = {}
 
     def start(self) -> asyncio.Future[LoadedModel]:
-        """Begin to load, once; the future ends with the model or with the LinewiseError that says why not."""
-        if self._result is None:
+        """Begin to load, once; the future ends with the model or with the LinewiseError that says why not.
+
+        Servers that did not answer are asked again when that is a while ago: nothing tells when they do.
+        """
+        if self._result is None or self._is_worth_another_try(self._result):
             loop = asyncio.get_running_loop()
             self._result = loop.create_future()
             self._thread = threading.Thread(
@@ -187,12 +195,19 @@ class Loading:
         except RuntimeError:
             logger.debug("The server ended while the model was loading")
 
+    def _is_worth_another_try(self, result: asyncio.Future[LoadedModel]) -> bool:
+        if self.settings.engine.kind != "http" or not result.done() or result.cancelled():
+            return False
+        waited = time.monotonic() - self._failed_at >= RETRY_SECONDS
+        return result.exception() is not None and waited and not self._replacing.locked()
+
     def _finish(self, error: LinewiseError | None) -> None:
         if self._result is None or self._result.done():
             return
         if self._loaded is not None:
             self._result.set_result(self._loaded)
         elif error is not None:
+            self._failed_at = time.monotonic()
             self._result.set_exception(error)
 
 

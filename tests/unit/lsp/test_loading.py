@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from linewise.configuration import Settings
+from linewise.configuration import EngineSettings, Settings
 from linewise.errors import EngineError, ModelError
 from linewise.formats import get_format
 from linewise.lsp.loading import LoadedModel, Loading
@@ -128,3 +128,20 @@ async def test_no_request_of_many_is_lost_while_models_change(loading, engines, 
     assert len({engine.name for engine in served}) > 1
     assert all(engine.closed for engine in served if engine.name != "9")
     loading.close()
+
+
+async def test_servers_that_did_not_answer_are_asked_again_and_a_models_file_is_not(engines, monkeypatch):
+    monkeypatch.setattr("linewise.lsp.loading.RETRY_SECONDS", 0.0)
+    for kind, after in (("http", "late"), ("auto", None)):
+        engines.pop("late", None)
+        loading = Loading(None)
+        loading.settings = Settings(model="late", engine=EngineSettings(kind=kind))
+        with pytest.raises(ModelError):
+            await loading.model()
+        engines["late"] = FakeEngine("late")
+        if after is None:
+            with pytest.raises(ModelError):
+                await loading.model()
+        else:
+            assert await name(loading) == after
+        loading.close()
