@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +41,9 @@ GRACE_SECONDS = 30
 
 _KEEP_ALIVE_SECONDS = 7 * 24 * 3600
 """An open connection, however quiet, says that its editor is there."""
+
+_SWITCH_SECONDS = 0.0005
+"""How long a Python thread may keep others waiting: Python's own 5 ms is the time of several tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def _listen_and_serve(
     options: ServerOptions,
     announce: Callable[[Address], None] | None,
 ) -> None:
+    sys.setswitchinterval(_SWITCH_SECONDS)
     metrics = Metrics()
     relays = Relays(engine, metrics)
     metrics.watch("linewise_open_requests", "Requests that run or wait", lambda: relays.running)

@@ -26,8 +26,11 @@ HEARTBEAT_SECONDS = 5.0
 GATHER_SECONDS = 0.05
 """How long tokens gather before they are sent together: twenty times a second looks like a stream."""
 
-INLINE_GATHER_SECONDS = 0.008
-"""The same for completions at the cursor while others run."""
+INLINE_GATHER_SECONDS = 0.003
+"""The same for a completion at the cursor, for which somebody waits: a few tokens of a small model."""
+
+CROWDED_GATHER_SECONDS = 0.008
+"""The same while others run, too."""
 
 
 class Relay:
@@ -147,11 +150,11 @@ class Relays:
     def _gather_seconds(self, request: Request) -> float:
         """How long tokens may gather: what a message costs is time that the model has not.
 
-        A completion at the cursor that has the machine for itself waits for nothing.
+        Where a token takes longer than that, each still goes by itself.
         """
-        if request.priority == "inline":
-            return INLINE_GATHER_SECONDS if len(self._live) > 1 else 0.0
-        return GATHER_SECONDS
+        if request.priority != "inline":
+            return GATHER_SECONDS
+        return CROWDED_GATHER_SECONDS if len(self._live) > 1 else INLINE_GATHER_SECONDS
 
     def _run(self, relay: Relay, request: Request) -> None:
         try:
