@@ -48,13 +48,18 @@ def attend_by_example(
     pieces = [x.transpose(1, 2).flatten(0, 1).split(lengths) for x in (query, key, value)]
     attended = [
         functional.scaled_dot_product_attention(
-            *(x.transpose(0, 1).unsqueeze(0) for x in piece), dropout_p=dropout, is_causal=True, scale=scaling
+            _by_head(one), _by_head(keys), _by_head(values), dropout_p=dropout, is_causal=True, scale=scaling
         )
         .squeeze(0)
         .transpose(0, 1)
-        for piece in zip(*pieces, strict=True)
+        for one, keys, values in zip(*pieces, strict=True)
     ]
     return torch.cat(attended).view(batch, context, query.shape[1], -1), None
+
+
+def _by_head(piece: torch.Tensor) -> torch.Tensor:
+    """(tokens, heads, head size) as attention wants it: (1, heads, tokens, head size)."""
+    return piece.transpose(0, 1).unsqueeze(0)
 
 
 def register() -> None:
@@ -63,7 +68,7 @@ def register() -> None:
     AttentionMaskInterface.register(BY_EXAMPLE, lambda *_, **__: None)
 
 
-class _HeadLoss(torch.autograd.Function):
+class _HeadLoss(torch.autograd.Function):  # type: ignore[misc]
     """Summed cross entropy of an output layer; its gradients are made in the forward pass."""
 
     @staticmethod

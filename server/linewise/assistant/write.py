@@ -176,8 +176,8 @@ class _Writer:
             elif self.edits >= self.options.max_edits:
                 ending = "max_edits"
             else:
-                goes_on = last and ending in ("resume", "mend")
-                stream = (self._resumed(last) if last and goes_on else None) or self._begun()
+                same = last if ending in ("resume", "mend") else None
+                stream = (self._resumed(same) if same else None) or self._begun()
                 ending = yield from self._read(stream)
                 last = stream
         seconds = perf_counter() - started
