@@ -92,6 +92,9 @@ def test_a_model_file_that_is_replaced_is_loaded_again(
     (tmp_path / "new").replace(tmp_path / "one.gguf")
     wait_for("the new file", told(client, "is served from now on"))
     answered(client)
+    (tmp_path / "new").write_bytes(fim_gguf.read_bytes()[:5000])
+    (tmp_path / "new").replace(tmp_path / "one.gguf")
+    wait_for("a refusal", told(client, "the one before stays: "))
     assert client.stop() == 0
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
@@ -20,6 +20,7 @@ from linewise.errors import LinewiseError
 from linewise.lsp.loading import Loading
 from linewise.lsp.messages import Messages
 from linewise.models import registry_folder
+from linewise.models.description import describe
 from linewise.models.opening import configured_model_path
 from linewise.serving.fingerprint import fingerprint
 
@@ -30,7 +31,14 @@ QUIET_SECONDS = 0.5
 
 _READING = frozenset({"opened", "closed_no_write"})
 
-Identity: TypeAlias = tuple[object, ...]
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells one served model from another: the way it runs, its path, and the state of its file."""
+
+    way: tuple[object, ...]
+    model: Path | None = None
+    state: str = ""
 
 
 class Watching:
@@ -51,22 +59,16 @@ class Watching:
         self._again = False
         self._observer = Observer()
         self._folders: set[Path] = set()
+        self._followed: frozenset[Path] = frozenset()
         self._places: tuple[Path, ...] = ()
-        self._identity: Identity = ()
+        self._served = self._asked = Identity(())
 
     def start(self, workspace: Path | None) -> None:
         """Begin to watch; call it on the event loop, once the loading has its settings."""
         self._loop = asyncio.get_running_loop()
         files = [workspace / name for name in FILE_NAMES] if workspace is not None else []
         self._places = (user_file(), user_file().with_name("trusted.json"), *files, registry_folder())
-        self._identity = _identity(self._loading.settings)
-        try:
-            self._observer.start()
-            self._watch()
-        except OSError as error:  # such as no inotify watches left
-            logger.warning("Files of settings are not watched: %s", error)
-            return
-        self._changed()  # since the settings were read
+        self._task = asyncio.ensure_future(self._begin(self._loading.settings))
 
     async def close(self) -> None:
         """Watch no longer, and wait for no switch in progress."""
@@ -77,22 +79,28 @@ class Watching:
             self._observer.stop()
             await asyncio.to_thread(self._observer.join)
 
-    def _watch(self) -> None:
-        """Watch the folders of what is to be followed, as far as they are there."""
-        files = [place.parent for place in self._followed()] + [registry_folder()]
+    async def _begin(self, settings: Settings) -> None:
+        self._served = self._asked = await asyncio.to_thread(_identity, settings)
+        try:
+            self._observer.start()
+        except OSError as error:  # such as no inotify instances left
+            logger.warning("Files of settings and models are not watched: %s", error)
+            return
+        await self._follow()  # what changed since the settings were read
+
+    def _watch(self, model: Path | None) -> None:
+        """Watch the folders of what is to be followed, as far as they are there; on a thread."""
+        self._followed = frozenset([*self._places, *filter(None, [model])])
+        files = [place.parent for place in self._followed] + [registry_folder()]
         for folder in {_nearest(folder) for folder in files} - self._folders:
-            self._observer.schedule(_Handler(self._changed_from_thread), str(folder), recursive=False)
+            try:
+                self._observer.schedule(_Handler(self._changed_from_thread), str(folder), recursive=False)
+            except OSError as error:
+                logger.warning("%s is not watched: %s", folder, error)
             self._folders.add(folder)
 
-    def _followed(self) -> Iterable[Path]:
-        yield from self._places
-        try:
-            yield configured_model_path(self._loading.settings)
-        except LinewiseError:
-            return
-
     def _changed_from_thread(self, paths: Iterable[Path]) -> None:
-        registry, followed = registry_folder(), set(self._followed())
+        registry, followed = registry_folder(), self._followed
         parents = {parent for place in followed for parent in place.parents}
         if self._loop is not None and any(
             path in followed or path in parents or path.parent == registry for path in paths
@@ -122,28 +130,30 @@ class Watching:
                 return
 
     async def _follow_once(self) -> None:
-        self._watch()
-        configuration = self._read()
+        configuration = await asyncio.to_thread(self._read)
+        identity = await asyncio.to_thread(_identity, configuration.settings)
+        await asyncio.to_thread(self._watch, identity.model)
         for problem in configuration.problems:
             self._messages.error_once(problem.message)
         if any(not problem.refused for problem in configuration.problems):
             return  # half of what was set would be a third way, which nobody asked for
         settings = configuration.settings
         self._apply(settings)
-        identity = _identity(settings)
-        if identity == self._identity:
+        if identity in (self._served, self._asked):  # what fails is not tried again before something changes
+            self._asked = identity
             return
+        self._asked = identity
         # A shared server ends when the file that it serves is replaced: nothing serves meanwhile.
-        in_place = identity[:2] == self._identity[:2]
-        self._identity = identity  # a model that fails is not tried again before something changes
+        in_place = (identity.way, identity.model) == (self._served.way, self._served.model)
         try:
+            await asyncio.to_thread(_require_whole, identity.model)
             model = await self._loading.replace(settings, hold=in_place)
         except LinewiseError as error:
             self._messages.error_once(
                 f"The model that is set now is not used, and the one before stays: {error}"
             )
             return
-        self._watch()
+        self._served = identity
         if model.notice is not None:
             self._messages.info_once(model.notice)
         self._messages.info_once(f"{model.engine.info.name} is served from now on.")
@@ -161,16 +171,22 @@ class _Handler(FileSystemEventHandler):
             self._tell({Path(str(path)) for path in (event.src_path, event.dest_path) if path})
 
 
+def _require_whole(model: Path | None) -> None:
+    """Raise ModelError for a model file that is cut off, before a server ends that serves what it was."""
+    if model is not None and model.is_file():
+        describe(model)
+
+
 def _identity(settings: Settings) -> Identity:
-    """What another model or another way of running it changes: the way, the path, the file's state."""
+    """What `settings` have served, as it is now; it may read a model's file."""
     way = (settings.engine, settings.http, settings.context_length, settings.threads, settings.serve.enabled)
     if settings.engine.kind == "http":
-        return (way, None, "")
+        return Identity(way)
     try:
         path = configured_model_path(settings)
     except LinewiseError as error:
-        return (way, None, str(error))
-    return (way, path, fingerprint(path))
+        return Identity(way, None, str(error))
+    return Identity(way, path, fingerprint(path))
 
 
 def _nearest(folder: Path) -> Path:
