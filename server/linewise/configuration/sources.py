@@ -79,16 +79,16 @@ def from_file(path: Path, level: Level, workspace: Path | None = None, trusted: 
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
-            return Source({}, (Problem(f"{path} is over 1 MiB, so it is not read: make it shorter"),))
+            return Source({}, (Problem(f"{path} is over 1 MiB: make it shorter"),))
         table = tomllib.loads(raw.decode("utf-8"))
     except FileNotFoundError:
         return Source({})
     except OSError as error:
-        return Source({}, (Problem(f"{path} cannot be read ({error.strerror}), so it is left out"),))
+        return Source({}, (Problem(f"{path} cannot be read ({error.strerror}): see to its permissions"),))
     except UnicodeDecodeError:
-        return Source({}, (Problem(f"{path} is not UTF-8, so it is left out: save it as UTF-8"),))
+        return Source({}, (Problem(f"{path} is not UTF-8: save it as UTF-8"),))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return Source({}, (Problem(f"{path} is no TOML ({error}), so it is left out: correct that line"),))
+        return Source({}, (Problem(f"{path} is no TOML ({error}): correct that line"),))
     source = _read(table, origin, str(path), path.parent)
     return source if workspace is None else _permitted(source, workspace, trusted)
 
