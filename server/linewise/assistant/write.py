@@ -167,7 +167,8 @@ class _Writer:
 
     def run(self) -> Iterator[WriteEvent]:
         started = perf_counter()
-        last, ending = None, None
+        last: _Stream | None = None
+        ending: _Ending | None = None
         while ending in (None, "resume", "mend", "afresh"):
             if self._cancelled():
                 ending = "cancelled"
