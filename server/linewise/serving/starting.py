@@ -79,6 +79,15 @@ class Starter:
 
     def reach(self, cancel: CancelSignal | None = None) -> Reached:
         """The server, running. Raises ServerError where it cannot be had, CancelledError when cancelled."""
+        try:
+            return self._reach(cancel)
+        except OSError as error:  # a disk that is full or cannot be written to
+            raise ServerError(
+                f"The model server cannot be had from {self.place.folder} ({error.strerror or error}): "
+                "make room there, or name another folder in LINEWISE_RUNTIME_DIR."
+            ) from error
+
+    def _reach(self, cancel: CancelSignal | None) -> Reached:
         with self._turn, self._start_lock(cancel):
             end = self._clock() + START_SECONDS
             child: subprocess.Popen[bytes] | None = None

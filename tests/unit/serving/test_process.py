@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -267,6 +268,15 @@ def test_a_full_disk_for_logs_is_no_trouble(tmp_path: Path, capfd: pytest.Captur
     handler.close()
     assert (tmp_path / "log").read_text() == "kept\n"
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_full_disk_for_locks_is_told(starter: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(starting.FileLock, "acquire", full)
+    with pytest.raises(ServerError, match=r"No space left.*LINEWISE_RUNTIME_DIR"):
+        starter.reach()
 
 
 def test_a_server_serves_without_a_log(starter: Starter) -> None:
