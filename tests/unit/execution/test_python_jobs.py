@@ -117,3 +117,26 @@ def test_verdicts_come_in_order_and_as_they_are_asked_for():
 def test_a_job_that_makes_no_sense_is_refused(options, reason):
     with pytest.raises(ValueError, match=reason):
         Job("", (), **options)
+
+
+def test_what_many_jobs_import_is_there_for_the_next_and_hears_of_forks():
+    code = """
+import sys
+there = 'threading' in sys.modules
+import os
+import threading
+ends = []
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if threading.main_thread() is threading.current_thread() else 1)
+    ends.append(os.waitpid(pid, 0)[1])
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+"""
+    with Runner(1) as runner:
+        inside = next(layer.active for layer in runner.layers() if layer.name == "user namespace")
+        first, *_, last = runner.run([Job(code, ("assert ends == [0]", "assert there"))] * 10)
+    assert [test.passed for test in first.tests] == [True, not inside]
+    assert [test.passed for test in last.tests] == [True, True]

@@ -121,7 +121,7 @@ class PythonJobs:
             self._zygote.import_modules(wanted)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def compiled(source: str, step: int) -> types.CodeType | str:
     """A step's code; or its source, where `compile` has something to say, which the job's process will.
 

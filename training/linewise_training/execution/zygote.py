@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -36,7 +37,6 @@ from linewise_training.execution.sandbox import (
 _SIZE = 4  # bytes of a number in a message
 _HEAD = 2 * _SIZE  # of a message: bytes that follow, seconds that the job has
 _LONGEST = 1 << 30  # seconds: more than a job can use
-_PACKET = 1 << 16
 _EXTRA = _socket.CMSG_SPACE(2 * _SIZE)
 # Loaded as well without namespaces: nobody, whom jobs then run as, may not be let into root's Python.
 _UNREADABLE = (
@@ -103,14 +103,14 @@ class Zygote:
 def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks) -> NoReturn:
     """Fork a process for each job that is sent, and tell its ID and later how it ended."""
     if not walls.namespaces:
-        _import(_UNREADABLE)
+        _import(_UNREADABLE, hooks)
     prepare(walls, limits)
     names = make_ready()
     random.seed(0)  # a verdict must not depend on luck
     gaps = _freeze()  # noqa: F841
     task = None
     with suppress(OSError):
-        task = _serve(control, walls, limits)
+        task = _serve(control, walls, limits, hooks)
     if task is not None:
         check(task, names, hooks)
     os._exit(0)
@@ -124,25 +124,24 @@ def _freeze() -> list[object]:
     return gaps
 
 
-def _serve(control: _socket.socket, walls: Walls, limits: Limits) -> list[Any] | None:
+def _serve(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks) -> list[Any] | None:
     """Answer until the worker is gone; in a job's own process return what it is to run."""
     while True:
-        message, extra, _, _ = control.recvmsg(_PACKET, _EXTRA)
-        if not message:
+        head, extra, _, _ = control.recvmsg(_HEAD, _EXTRA)  # no more: another message may follow
+        if not head:
             return None
-        size = _HEAD + int.from_bytes(message[:_SIZE], "big")
-        while len(message) < size:
-            message += control.recv(size - len(message))
+        size, seconds = (int.from_bytes(head[at : at + _SIZE], "big") for at in (0, _SIZE))
+        message = control.recv(size, _socket.MSG_WAITALL)
         if not extra:
-            _import(marshal.loads(message[_HEAD:]))
+            _import(marshal.loads(message), hooks)
             gc.freeze()
             continue
-        seconds, rights = int.from_bytes(message[_SIZE:_HEAD], "big"), extra[0][2]
+        rights = extra[0][2]
         channel = int.from_bytes(rights[:_SIZE], sys.byteorder)
         output = int.from_bytes(rights[_SIZE:], sys.byteorder)
         pid = _fork_inside(walls, channel, output) if walls.namespaces else os.fork()
         if pid == 0:
-            folder, task = marshal.loads(message[_HEAD:])
+            folder, task = marshal.loads(message)
             if not walls.namespaces:
                 settle(walls, limits, seconds, folder, channel, output)
             return list(task)
@@ -177,8 +176,10 @@ def _fork_inside(walls: Walls, channel: int, output: int) -> int:
     return pid
 
 
-def _import(names: tuple[str, ...] | list[str]) -> None:
-    register, os.register_at_fork = os.register_at_fork, lambda **_: None
+def _import(names: Iterable[str], hooks: Hooks) -> None:
+    """Import modules; `hooks` gets what they want to have called around a fork, see `preload`."""
+    register = os.register_at_fork
+    os.register_at_fork = lambda **functions: hooks.append(functions)
     try:
         for name in names:
             importlib.import_module(name)
