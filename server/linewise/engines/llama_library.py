@@ -11,6 +11,7 @@ import functools
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ FIM_ORDER = "linewise.fim.order"
 
 _FIM_ROLES = ("pre", "suf", "mid", "pad", "rep", "sep")
 _ERROR, _CONTINUED = 4, 5  # ggml_log_level
+_LARGEST_READ = 256 << 20  # bytes: what a second copy in memory may cost
 
 
 class _Log:
@@ -85,7 +87,9 @@ def _log() -> _Log:
 
 
 def load_model(path: Path, *, tokenizer_only: bool = False) -> int:
-    """Handle of the model in the file at `path`, memory-mapped. Free it with `llama_model_free`.
+    """Handle of the model in the file at `path`. Free it with `llama_model_free`.
+
+    A file of up to 256 MiB is read, a larger one memory-mapped: who shortens that one ends this process.
 
     With `tokenizer_only` it has no weights, and tokenizes just as the file says, prefix space and all.
     Raises ModelError with llama.cpp's own reason when it refuses the file.
@@ -95,6 +99,10 @@ def load_model(path: Path, *, tokenizer_only: bool = False) -> int:
     parameters = api.llama_model_default_params()
     parameters.check_tensors = True
     parameters.vocab_only = tokenizer_only
+    with suppress(OSError):  # llama.cpp has its own words for a file that is not there
+        # A page that a mapped file has no more is no error that could be caught: the kernel sends SIGBUS.
+        if path.stat().st_size <= _LARGEST_READ:
+            _read_whole(parameters)
     overrides = (api.llama_model_kv_override * 2)()  # the empty second one ends the list
     # A SentencePiece vocabulary would put a space before every segment, and so into the middle of words.
     overrides[0].tag = api.LLAMA_KV_OVERRIDE_TYPE_BOOL
@@ -107,6 +115,14 @@ def load_model(path: Path, *, tokenizer_only: bool = False) -> int:
         reason = log.take_errors() or "it gave no reason"
         raise ModelError(f"llama.cpp cannot load {path} ({reason}): get the model again, or export it anew.")
     return int(model)
+
+
+def _read_whole(parameters: Any) -> None:
+    """Have the model's file read instead of mapped, in the way of this version of llama-cpp-python."""
+    if hasattr(parameters, "load_mode"):
+        parameters.load_mode = api.LLAMA_LOAD_MODE_NONE
+    else:
+        parameters.use_mmap = False
 
 
 def open_context(model: int, *, tokens: int, chunk: int, threads: Threads, sequences: int = 1) -> int:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from linewise.configuration import Settings
 from linewise.configuration.variables import engine_variables
@@ -22,6 +23,7 @@ from linewise.engines.protocol import CancelSignal, Engine, Request, Sampling
 from linewise.errors import LinewiseError, ModelError, ServerError
 from linewise.formats import format_of
 from linewise.formats.protocol import Cursor, Format
+from linewise.models.description import describe
 from linewise.models.opening import configured_model_path, open_shared_engine
 from linewise.serving.client import ServerEngine
 from linewise.serving.connection import CancelledError
@@ -61,7 +63,13 @@ def load_model(settings: Settings, engine: Engine | None, cancel: CancelSignal |
 
 def _shared_engine(settings: Settings, cancel: CancelSignal | None) -> Engine:
     model = configured_model_path(settings)
-    return ServerEngine(Starter(model, variant=engine_variables(settings)), cancel)
+    return ServerEngine(Starter(model, variant=engine_variables(settings), check=_require_whole), cancel)
+
+
+def _require_whole(model: Path) -> None:
+    """Raise ModelError for a model file that is cut off; what a folder holds, its engine says."""
+    if model.is_file():
+        describe(model)
 
 
 def try_model(model: LoadedModel) -> None:

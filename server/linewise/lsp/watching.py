@@ -20,7 +20,6 @@ from linewise.errors import LinewiseError
 from linewise.lsp.loading import Loading
 from linewise.lsp.messages import Messages
 from linewise.models import registry_folder
-from linewise.models.description import describe
 from linewise.models.opening import configured_model_path
 from linewise.serving.fingerprint import fingerprint
 
@@ -146,7 +145,6 @@ class Watching:
         # A shared server ends when the file that it serves is replaced: nothing serves meanwhile.
         in_place = (identity.way, identity.model) == (self._served.way, self._served.model)
         try:
-            await asyncio.to_thread(_require_whole, identity.model)
             model = await self._loading.replace(settings, hold=in_place)
         except LinewiseError as error:
             self._messages.error_once(
@@ -169,12 +167,6 @@ class _Handler(FileSystemEventHandler):
         """Called by watchdog, on a thread of its own."""
         if event.event_type not in _READING:
             self._tell({Path(str(path)) for path in (event.src_path, event.dest_path) if path})
-
-
-def _require_whole(model: Path | None) -> None:
-    """Raise ModelError for a model file that is cut off, before a server ends that serves what it was."""
-    if model is not None and model.is_file():
-        describe(model)
 
 
 def _identity(settings: Settings) -> Identity:

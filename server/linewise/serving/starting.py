@@ -56,11 +56,13 @@ class Starter:
         *,
         variant: Mapping[str, str] = MappingProxyType({}),
         command: Sequence[str] = (sys.executable, "-m", "linewise", "serve"),
+        check: Callable[[Path], object] | None = None,
         environment: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`variant` is how the model is run, as environment variables of `command`, which is a server's.
 
+        `check` raises for a model file that is of no use, before a server that serves what it was has to end.
         Raises ServerError for an unusable folder.
         """
         self._model = model.resolve()
@@ -68,6 +70,7 @@ class Starter:
         # It is told its place, or it could come to another one where settings changed meanwhile.
         self._command = (*command, "--model", str(self._model), "--key", self.place.key)
         self._environment = {**environment, **variant}
+        self._check = check
         self._clock = clock
         self._turn = threading.Lock()
         self._starts = 0
@@ -78,7 +81,10 @@ class Starter:
         self._starts = 0
 
     def reach(self, cancel: CancelSignal | None = None) -> Reached:
-        """The server, running. Raises ServerError where it cannot be had, CancelledError when cancelled."""
+        """The server, running.
+
+        Raises ServerError where it cannot be had, CancelledError when cancelled, and what the check raises.
+        """
         try:
             return self._reach(cancel)
         except OSError as error:  # a disk that is full or cannot be written to
@@ -88,7 +94,7 @@ class Starter:
             ) from error
 
     def _reach(self, cancel: CancelSignal | None) -> Reached:
-        with self._turn, self._start_lock(cancel):
+        with self._own_turn(cancel), self._start_lock(cancel):
             end = self._clock() + START_SECONDS
             child: subprocess.Popen[bytes] | None = None
             while True:
@@ -122,6 +128,8 @@ class Starter:
 
     def _replace(self, found: Reached, cancel: CancelSignal | None) -> None:
         """Let a server end that serves something else than is wanted."""
+        if self._check is not None:
+            self._check(self._model)
         ask_to_stop(found.address)
         end = self._clock() + DRAIN_SECONDS
         while self.place.is_served():
@@ -166,6 +174,16 @@ class Starter:
             lines = self.place.trouble.read_text(encoding="utf-8", errors="replace").split("\n")
         said = [line.removeprefix("linewise: ").strip() for line in lines if line.strip()]
         return said[-1] if said else "The model server ended as it started; see `linewise serve logs`."
+
+    @contextmanager
+    def _own_turn(self, cancel: CancelSignal | None) -> Iterator[None]:
+        while not self._turn.acquire(timeout=_STEP_SECONDS):
+            if cancel is not None and cancel.is_set():
+                raise CancelledError
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def _start_lock(self, cancel: CancelSignal | None) -> Iterator[None]:
@@ -217,7 +235,7 @@ def address_of(place: Place) -> Address | None:
     # A port of a dead server may be somebody else's by now, who must not be told the token.
     if not place.is_served():
         return None
-    with suppress(OSError):
+    with suppress(OSError, UnicodeDecodeError):
         return Address(None, record.port, place.token.read_text(encoding="ascii").strip())
     return None
 
