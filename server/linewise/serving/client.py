@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment, Token
 from linewise.errors import EngineError, ModelError, ServerError
@@ -48,7 +50,7 @@ class ServerEngine:
         self._ids_size = 0
         self._is_closed = False
         reached = starter.reach(cancel)
-        self._fingerprint = reached.hello["fingerprint"]
+        self._fingerprint = str(reached.hello["fingerprint"])
         self._info = wire.info_in(reached.hello["info"])
         self._address: Address | None = reached.address
         self._refill()
@@ -63,24 +65,16 @@ class ServerEngine:
 
         Raises EngineError for an unknown special token, ServerError when the server cannot be had.
         """
-        new = list(dict.fromkeys(segment for segment in segments if segment not in self._ids))
-        found = dict(zip(new, self._tokenize(new), strict=True)) if new else {}
-        ids: list[int] = []
         with self._lock:
-            for segment, new_ids in found.items():
-                if len(new_ids) <= _CACHED_TOKENS and segment not in self._ids:
-                    self._ids[segment] = new_ids
-                    self._ids_size += len(new_ids)
-            for segment in segments:
-                known = found.get(segment)
-                if known is None:
-                    known = self._ids[segment]
-                    self._ids.move_to_end(segment)
-                ids.extend(known)
-            while self._ids_size > _CACHED_TOKENS:
-                _, oldest = self._ids.popitem(last=False)
-                self._ids_size -= len(oldest)
-        return tuple(ids)
+            known = {segment: ids for segment in segments if (ids := self._ids.get(segment)) is not None}
+            for segment in known:
+                self._ids.move_to_end(segment)
+        new = list(dict.fromkeys(segment for segment in segments if segment not in known))
+        if new:
+            found = dict(zip(new, self._tokenize(new), strict=True))
+            self._remember(found)
+            known |= found
+        return tuple(chain.from_iterable(known[segment] for segment in segments))
 
     def tokens_at_most(self, segments: Sequence[Segment]) -> int:
         """No fewer than `tokenize` gives, without asking the server.
@@ -110,6 +104,16 @@ class ServerEngine:
         for connection in free:
             connection.close()
 
+    def _remember(self, found: Mapping[Segment, tuple[int, ...]]) -> None:
+        with self._lock:
+            for segment, ids in found.items():
+                if len(ids) <= _CACHED_TOKENS and segment not in self._ids:
+                    self._ids[segment] = ids
+                    self._ids_size += len(ids)
+            while self._ids_size > _CACHED_TOKENS:
+                _, oldest = self._ids.popitem(last=False)
+                self._ids_size -= len(oldest)
+
     def _stream(self, request: Request, cancel: CancelSignal | None) -> Generator[Token, None, None]:
         given = False
         try:
@@ -136,10 +140,8 @@ class ServerEngine:
         """One attempt: the tokens as they come. Raises LostConnectionError when the server goes."""
         connection = self._connection(cancel)
         try:
-            status = connection.begin("POST", wire.GENERATE, self._body(request), cancel=cancel)
-            if status != 200:
+            while connection.begin("POST", wire.GENERATE, self._body(request), cancel=cancel) != 200:
                 self._raise_or_forget(connection, request, cancel)
-                connection.begin("POST", wire.GENERATE, self._body(request), cancel=cancel)
             rest = b""
             while part := connection.read(cancel):
                 *lines, rest = (rest + part).split(b"\n")
@@ -164,9 +166,9 @@ class ServerEngine:
 
     def _raise_or_forget(self, connection: Connection, request: Request, cancel: CancelSignal | None) -> None:
         """After a refusal: its error, unless only the prompt's beginning was unknown, which is mended."""
-        error = connection.rest(cancel).get("error", {})
-        if error.get("code") != wire.UNKNOWN_PREFIX:
-            raise wire.error_in(str(error.get("code")), str(error.get("message")))
+        answer = connection.rest(cancel)
+        if answer.get("error", {}).get("code") != wire.UNKNOWN_PREFIX:
+            raise _refusal(answer)
         with self._lock:
             self._sent.pop(request.slot, None)
 
@@ -191,6 +193,7 @@ class ServerEngine:
                 while len(self._sent) > _REMEMBERED_PROMPTS:
                     self._sent.popitem(last=False)
         return {
+            "to": wire.peer(self._fingerprint),
             "slot": request.slot,
             "priority": request.priority,
             "prefix": prefix,
@@ -202,20 +205,20 @@ class ServerEngine:
         }
 
     def _tokenize(self, segments: Sequence[Segment]) -> list[tuple[int, ...]]:
-        body = {"segments": wire.segments_out(segments)}
+        body = {"to": wire.peer(self._fingerprint), "segments": wire.segments_out(segments)}
         for _ in range(_ATTEMPTS):
             connection = self._connection(None)
             try:
                 status, answer = connection.ask("POST", wire.TOKENIZE, body)
+                if status != 200:
+                    raise _refusal(answer)
             except LostConnectionError as error:
                 lost = error
+                connection.close()
                 self._forget_server()
                 continue
             finally:
                 self._give_back(connection)
-            if status != 200:
-                said = answer.get("error", {})
-                raise wire.error_in(str(said.get("code")), str(said.get("message")))
             return [tuple(ids) for ids in answer["ids"]]
         raise _gone(lost) from lost
 
@@ -266,10 +269,26 @@ class ServerEngine:
     def _refill(self) -> None:
         """Have a connection ready, so that the next request need not wait for one; it shows presence, too."""
         with self._lock:
-            if self._free or self._is_closed or self._address is None:
+            address = None if self._free or self._is_closed else self._address
+        if address is None:
+            return
+        try:
+            connection = Connection(address)
+        except LostConnectionError:
+            return
+        with self._lock:
+            if not self._is_closed and self._address == address:
+                self._free.append(connection)
                 return
-            with suppress(LostConnectionError):
-                self._free.append(Connection(self._address))
+        connection.close()
+
+
+def _refusal(answer: Mapping[str, Any]) -> EngineError | LostConnectionError:
+    """What an answer says whose status is not 200."""
+    error = answer.get("error", {})
+    if error.get("code") == wire.OTHER_SERVER:
+        return LostConnectionError("another server has taken its place")
+    return wire.error_in(str(error.get("code")), str(error.get("message")))
 
 
 def _most_tokens(segment: Segment) -> int:

@@ -26,6 +26,8 @@ NO_SEGMENTS = ""
 """Name of the empty beginning."""
 
 UNKNOWN_PREFIX = "unknown_prefix"
+OTHER_SERVER = "other_server"
+"""Codes of refusals that a client mends by itself."""
 _ERRORS: Mapping[str, type[EngineError]] = {
     "busy": BusyError,
     "model": ModelError,
@@ -33,6 +35,14 @@ _ERRORS: Mapping[str, type[EngineError]] = {
     "server": ServerError,
     "engine": EngineError,
 }
+
+
+def peer(fingerprint: str) -> str:
+    """Names the protocol and the state of the model file: who a request is for.
+
+    A server can have made room for another one at the same address since its client last heard of it.
+    """
+    return f"{PROTOCOL} {fingerprint}"
 
 
 def longer(name: str, segment: Segment) -> str:

@@ -13,6 +13,7 @@ from scripted_engine import FIM, ScriptedEngine
 from servers import wait_for
 from starlette.testclient import TestClient
 
+from linewise.serving import wire
 from linewise.serving.http.app import application
 from linewise.serving.http.completions import Choice
 from linewise.serving.http.exchange import LARGEST_BODY
@@ -20,6 +21,12 @@ from linewise.serving.http.metrics import Metrics
 from linewise.serving.http.native import Serving
 from linewise.serving.http.prompts import Prompts
 from linewise.serving.http.relay import Relays
+
+MEANT = wire.peer("print")
+NATIVE = {
+    "to": MEANT, "slot": "a/b", "priority": "inline", "prefix": "", "count": 0, "rest": ["the file", "say x"],
+    "sampling": {}, "healed": "", "stop": [],
+}  # fmt: skip
 
 
 def client_of(engine: ScriptedEngine, token: str | None = None) -> TestClient:
@@ -171,6 +178,7 @@ def test_special_tokens_are_read_only_where_asked(engine: ScriptedEngine, http: 
         ({"prompt": "a", "seed": -1}, "seed"),
         ({"prompt": "a", "stop": ""}, "stop"),
         ({"prompt": "a", "stop": ["x"] * 17}, "stop"),
+        ({"prompt": "a", "stop": "x" * 1025}, "stop"),
         ({"prompt": "a", "stream": "yes"}, "stream"),
         ({"prompt": "a", "logprobs": 5}, "logprobs"),
         ({"prompt": "a", "logprobs": 0, "echo": True}, "echo"),
@@ -198,6 +206,15 @@ def test_what_changes_nothing_is_taken(http: TestClient) -> None:
     assert post(http, prompt="say a", **body).status_code == 200
 
 
+def test_choices_that_began_end_where_there_is_no_room_for_all(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linewise.serving.http.relay.STREAMS", 2)
+    answer = post(http, prompt="count 200000", n=3, max_tokens=1_000_000)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+    wait_for("the end of two", lambda: http.get("/health").json()["running"] == 0)
+
+
 def test_another_model_is_not_found(http: TestClient) -> None:
     answer = post(http, prompt="a", model="gpt-4")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
@@ -223,10 +240,22 @@ def test_garbage_is_refused_in_openais_shape(http: TestClient, content: bytes, p
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
-@pytest.mark.parametrize("body", [{}, {"rest": 5}, {"rest": [[1]]}, {"segments": "a"}, {"slot": None}])
+@pytest.mark.parametrize(
+    "body", [{}, {"rest": 5}, {"rest": [[1]]}, {"segments": "a"}, {"slot": None}, {**NATIVE, "count": 1e999}]
+)
 def test_what_is_not_of_the_protocol_is_refused(http: TestClient, body: dict[str, Any]) -> None:
-    assert http.post("/v1/linewise/generate", json=body).status_code == 400
-    assert http.post("/v1/linewise/tokenize", json=body).status_code == 400
+    body = {**body, "to": MEANT}
+    for path in ("/v1/linewise/generate", "/v1/linewise/tokenize"):
+        # As text: the client's own JSON has no infinity.
+        assert http.post(path, content=json.dumps(body)).status_code == 400
+
+
+@pytest.mark.parametrize("to", [None, wire.peer("another print"), f"{wire.PROTOCOL + 1} print"])
+def test_what_is_for_another_server_is_refused(http: TestClient, engine: ScriptedEngine, to: object) -> None:
+    for path, body in (("generate", NATIVE), ("tokenize", {"segments": ["a"]})):
+        answer = http.post(f"/v1/linewise/{path}", json={**body, "to": to})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, wire.OTHER_SERVER)
+    assert (engine.seen, engine.tokenized) == ([], [])
 
 
 def test_a_body_that_is_too_long_is_refused(http: TestClient) -> None:
@@ -250,11 +279,7 @@ def test_the_other_addresses_answer(http: TestClient) -> None:
 
 
 def test_documents_are_listed_and_dropped(http: TestClient) -> None:
-    body = {
-        "slot": "a/b", "priority": "inline", "prefix": "", "count": 0, "rest": ["the file", "say x"],
-        "sampling": {}, "healed": "", "stop": [],
-    }  # fmt: skip
-    assert http.post("/v1/linewise/generate", json=body).status_code == 200
+    assert http.post("/v1/linewise/generate", json=NATIVE).status_code == 200
     (held,) = http.get("/v1/documents").json()["data"]
     assert (held["id"], held["characters"]) == ("a/b", 13)
     assert http.delete("/v1/documents/a/b").json()["deleted"]

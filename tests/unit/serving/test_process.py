@@ -21,9 +21,10 @@ import linewise
 from linewise.engines.protocol import Request, Sampling, Segment
 from linewise.errors import ModelError, ServerError
 from linewise.models.description import describe
-from linewise.serving import starting
+from linewise.serving import starting, wire
 from linewise.serving.client import ServerEngine
 from linewise.serving.connection import Address, Connection, LostConnectionError
+from linewise.serving.fingerprint import fingerprint
 from linewise.serving.logs import QuietRotatingFileHandler, last_lines, log_to
 from linewise.serving.place import Record, place_of, prepared_folder, runtime_folder
 from linewise.serving.starting import Starter, ask_to_stop, running, version_key
@@ -178,6 +179,7 @@ def test_clients_that_vanish_in_mid_stream_leave_nothing_running(
     engine: ServerEngine, shared_starter: Starter
 ) -> None:
     body = {
+        "to": wire.peer(fingerprint(shared_starter._model)),
         "slot": "", "priority": "write", "prefix": "", "count": 0, "rest": ["count 1000000"],
         "sampling": {"max_tokens": 10_000_000}, "healed": "", "stop": [],
     }  # fmt: skip

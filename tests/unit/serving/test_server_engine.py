@@ -96,6 +96,15 @@ def test_a_prefix_that_the_server_lost_is_sent_again(engine: ServerEngine, bodie
     assert [body["rest"] for body in bodies] == [["say cd"], ["the file", "say cd"]]
 
 
+def test_what_is_refused_once_all_of_it_was_sent_is_told(engine: ServerEngine) -> None:
+    text(engine, request("say ab", "the file", slot="a"))
+    connection = Connection(engine._address)
+    connection.ask("DELETE", "/v1/documents/a")
+    connection.close()
+    with pytest.raises(EngineError, match="far more than"):
+        text(engine, request("say cd", "the file", "x" * 300_000, slot="a"))
+
+
 def test_what_was_tokenized_is_not_asked_for_again(engine: ServerEngine, bodies: list[dict]) -> None:
     special = Segment("<|x|>", special=True)
     assert engine.tokenize((Segment("ab"), special, Segment("ab"))) == (97, 98, 0, 97, 98)
@@ -244,6 +253,36 @@ def test_a_model_file_that_changed_is_not_taken_for_the_one_that_was_loaded(
     model_file.write_bytes(b"another model")
     with pytest.raises(ModelError, match="has changed"):
         text(own_engine, request("say ok"))
+
+
+def test_a_server_that_took_the_place_of_another_is_not_asked(
+    own_engine: ServerEngine, model_file: Path
+) -> None:
+    model_file.write_bytes(b"better")
+    other = ServerEngine(Starter(model_file, command=SCRIPTED))
+    own_engine._free.pop().close()  # as after a last answer: the next request connects anew
+    with pytest.raises(ModelError, match="has changed"):
+        text(own_engine, request("say no"))
+    own_engine._address = other._address
+    with pytest.raises(ModelError, match="has changed"):
+        own_engine.tokenize((Segment("no"),))
+    other.close()
+
+
+def test_threads_that_tokenize_do_not_take_ids_from_each_other(
+    engine: ServerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linewise.serving.client._CACHED_TOKENS", 3)
+    ask = engine._tokenize
+
+    def meanwhile(segments):
+        monkeypatch.setattr(engine, "_tokenize", ask)
+        engine.tokenize((Segment("xyz"),))  # another thread's, that makes room for itself
+        return ask(segments)
+
+    engine.tokenize((Segment("ab"),))
+    monkeypatch.setattr(engine, "_tokenize", meanwhile)
+    assert engine.tokenize((Segment("ab"), Segment("c"))) == (97, 98, 99)
 
 
 def test_a_closed_engine_says_so(engine: ServerEngine) -> None:

@@ -19,6 +19,8 @@ MOST_CHOICES = 64
 """Prompts times choices of each in one request."""
 
 MOST_STOPS = 16
+LONGEST_STOP = 1024
+"""Characters; after each token, every end of the text is looked at that could be the beginning of one."""
 
 _UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
     "frequency_penalty": (None, 0),
@@ -91,6 +93,8 @@ def read_completion(
     stop = fields.texts("stop", most=MOST_STOPS)
     if any(not text for text in stop):
         raise RefusedError(400, "A stop text is empty.", param="stop")
+    if any(len(text) > LONGEST_STOP for text in stop):
+        raise RefusedError(400, f"A stop text is longer than {LONGEST_STOP} characters.", param="stop")
     completion = Completion(
         model=model,
         prompts=prompts,

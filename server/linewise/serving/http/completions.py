@@ -85,7 +85,8 @@ class Completions:
             # In a thread: it asks the engine which special tokens there are, and prompts can be long.
             asked = await asyncio.to_thread(self._read, body)
             counts = await asyncio.to_thread(self._prompt_tokens, asked)
-            relays += [self._serving.relays.start(request) for request in asked.requests]
+            for request in asked.requests:  # one by one: those that began end if another cannot
+                relays.append(self._serving.relays.start(request))
             watch = asyncio.ensure_future(cancel_when_gone(receive, *relays))
             answer = _Answer(asked, counts, relays, self._serving.engine.info.context_length)
             await (answer.stream(send) if asked.stream else answer.whole(scope, receive, send))

@@ -47,7 +47,9 @@ class Generate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         try:
-            request = self._request(await read_json(scope, receive))
+            body = await read_json(scope, receive)
+            _require_meant(body, self._serving)
+            request = self._request(body)
             relay = self._serving.relays.start(request)
         except RefusedError as refused:
             await refused.response()(scope, receive, send)
@@ -79,12 +81,20 @@ class Generate:
             prompt = self._serving.prompts.complete(slot, str(body["prefix"]), int(body["count"]), rest)
             stop = tuple(str(text) for text in body["stop"])
             request = Request(prompt, sampling, str(body["healed"]), stop, slot, body["priority"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RefusedError(400, f"The request is not of this protocol ({error!r}).") from None
         if request.priority not in {"inline", "next edit", "write"}:
             raise RefusedError(400, f"The priority {str(request.priority)[:40]!r} is not known.")
         require_bounded(prompt, self._serving.engine.info.context_length)
         return request
+
+
+def _require_meant(body: Mapping[str, Any], serving: Serving) -> None:
+    """Refuse a request for the server that was here before. Raises RefusedError."""
+    if body.get("to") != wire.peer(serving.fingerprint):
+        raise RefusedError(
+            409, "The request is for a server of another model or version.", code=wire.OTHER_SERVER
+        )
 
 
 async def cancel_when_gone(receive: Receive, *relays: Relay) -> None:
@@ -117,6 +127,7 @@ class Endpoints:
     async def tokenize(self, http: HttpRequest) -> Response:
         """The token ids of each segment."""
         body = await read_json(http.scope, http.receive)
+        _require_meant(body, self._serving)
         try:
             segments = wire.segments_in(body.get("segments"))
         except ValueError as error:
