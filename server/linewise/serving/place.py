@@ -162,33 +162,57 @@ def log_files(environment: Mapping[str, str] = os.environ) -> list[Path]:
 
 
 def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """What LINEWISE_RUNTIME_DIR names, else `linewise` in the user's runtime folder."""
+    """What LINEWISE_RUNTIME_DIR names, else `linewise` in the user's runtime folder.
+
+    Raises ServerError where the user has none that is safe.
+    """
     named = environment.get(RUNTIME_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that it falls back to the temporary folder, which will do
-        return platformdirs.user_runtime_path("linewise", appauthor=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # it says that it falls back to the temporary folder, which will do
+            return platformdirs.user_runtime_path("linewise", appauthor=False)
+    except OSError as error:
+        raise ServerError(
+            f"There is no folder for the model server ({error}): name one in {RUNTIME_VARIABLE}."
+        ) from error
 
 
 def prepared_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """The runtime folder, made with mode 0700. Raises ServerError where it is somebody else's."""
+    """The runtime folder, made with mode 0700. Raises ServerError where others could get into it."""
     folder = runtime_folder(environment)
+    is_named = bool(environment.get(RUNTIME_VARIABLE))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-        if hasattr(os, "getuid") and found.st_uid != os.getuid():
-            raise ServerError(
-                f"The folder {folder} belongs to another user: name one of yours in {RUNTIME_VARIABLE}."
-            )
-        if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
-            folder.chmod(0o700)
+        if os.name == "posix":
+            _require_private(folder, is_named)
     except OSError as error:
         raise ServerError(
             f"The folder {folder} for the model server cannot be used ({error.strerror}): "
             f"name another one in {RUNTIME_VARIABLE}."
         ) from error
     return folder
+
+
+def _require_private(folder: Path, is_named: bool) -> None:
+    found = folder.stat()
+    # Who owns the folder around it could put another one in its place; a named one the user chose.
+    around = os.getuid() if is_named else folder.parent.stat().st_uid
+    if found.st_uid != os.getuid() or around not in {0, os.getuid()}:
+        raise ServerError(
+            f"The folder {folder} belongs to another user: name one of yours in {RUNTIME_VARIABLE}."
+        )
+    if not stat.S_IMODE(found.st_mode) & 0o077:
+        return
+    if is_named and any(folder.iterdir()):  # a home folder, say, that others are meant to read
+        raise ServerError(
+            f"Others may enter the folder {folder}: run `chmod 700 {folder}`, "
+            f"or name another one in {RUNTIME_VARIABLE}."
+        )
+    folder.chmod(0o700)
 
 
 def write_private(path: Path, text: str) -> None:

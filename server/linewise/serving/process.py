@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import uvicorn
 import linewise
 from linewise.engines.protocol import Engine
 from linewise.errors import ServerError
-from linewise.serving.connection import Address
+from linewise.serving.connection import Address, Connection, LostConnectionError
 from linewise.serving.fingerprint import fingerprint
 from linewise.serving.http.app import application
 from linewise.serving.http.figures import SchedulerFigures, Scheduling
@@ -131,6 +132,9 @@ def _listen_and_serve(
         asyncio.run(_serve(server, listener, options.idle_seconds))
     finally:
         listener.close()
+        if address.socket is not None:
+            with suppress(OSError, ServerError):  # another server's by now, perhaps
+                _make_room(Path(address.socket))
         relays.close()
 
 
@@ -184,16 +188,34 @@ def _listen_on_path(path: Path) -> socket.socket:
         raise ServerError(
             f"The path {path} is too long for a socket: name a shorter folder in LINEWISE_RUNTIME_DIR."
         )
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        listener.bind(str(path))
-        listener.listen(512)
+        _make_room(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(path))
+            listener.listen(512)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
-        listener.close()
         raise ServerError(f"The socket {path} cannot be made ({error.strerror}).") from error
     finally:
         os.umask(before)
     return listener
+
+
+def _make_room(path: Path) -> None:
+    """Delete the socket of a dead server. Raises ServerError for anything else that is there."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ServerError(f"{path} is there and is no socket: name another path in serve.socket.")
+    try:
+        Connection(Address(str(path))).close()
+    except LostConnectionError:
+        path.unlink(missing_ok=True)
+    else:
+        raise ServerError(f"Another server listens on {path}: stop it, or name another path in serve.socket.")

@@ -51,6 +51,31 @@ def test_a_folder_that_others_can_enter_is_closed_to_them(tmp_path: Path) -> Non
     assert mode(prepared_folder({"LINEWISE_RUNTIME_DIR": str(tmp_path / "run")})) == 0o700
 
 
+def test_a_folder_with_other_things_in_it_is_not_closed_to_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "notes").write_text("")
+    with pytest.raises(ServerError, match="chmod 700"):
+        prepared_folder({"LINEWISE_RUNTIME_DIR": str(tmp_path)})
+    assert mode(tmp_path) == 0o755
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_in_somebody_elses_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(tmp_path, 1, 1)
+    monkeypatch.setattr("platformdirs.user_runtime_path", lambda *_, **__: tmp_path / "linewise")
+    with pytest.raises(ServerError, match="another user"):
+        prepared_folder({})
+
+
+def test_a_user_without_a_safe_folder_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Path:
+        raise PermissionError("runtime directory is owned by another user")
+
+    monkeypatch.setattr("platformdirs.user_runtime_path", refuse)
+    with pytest.raises(ServerError, match=r"another user.*LINEWISE_RUNTIME_DIR"):
+        prepared_folder({})
+
+
 def test_a_folder_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ServerError, match="LINEWISE_RUNTIME_DIR"):
@@ -367,6 +392,32 @@ def test_a_socket_path_that_is_too_long_is_told(
     monkeypatch.setenv("LINEWISE_RUNTIME_DIR", str(runtime / ("long" * 30)))
     with pytest.raises(ServerError, match="too long for a socket"):
         ServerEngine(Starter(tiny_gguf))
+
+
+def test_a_socket_is_put_in_no_files_place(
+    runtime: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = runtime / "notes.txt"
+    notes.write_text("mine")
+    monkeypatch.setenv("LINEWISE_SERVE_SOCKET", str(notes))
+    ended = linewise_serve("--model", str(tiny_gguf))
+    assert (ended.returncode, "no socket" in ended.stderr) == (1, True)
+    assert notes.read_text() == "mine"
+
+
+def test_a_socket_is_taken_from_dead_servers_only(
+    own_engine: ServerEngine, starter: Starter, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = starter.place.folder / "named.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    monkeypatch.setenv("LINEWISE_SERVE_SOCKET", str(path))
+    served = linewise_serve("--model", str(tiny_gguf), "--idle", "0.001")
+    assert (served.returncode, f"on {path}" in served.stderr, path.exists()) == (0, True, False)
+    monkeypatch.setenv("LINEWISE_SERVE_SOCKET", str(starter.place.socket))
+    ended = linewise_serve("--model", str(tiny_gguf))
+    assert (ended.returncode, "Another server listens" in ended.stderr) == (1, True)
+    assert text(own_engine, "say ok") == "ok"
 
 
 def test_nobody_listens_is_known_at_once(tmp_path: Path) -> None:
