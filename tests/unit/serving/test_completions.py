@@ -172,6 +172,8 @@ def test_special_tokens_are_read_only_where_asked(engine: ScriptedEngine, http: 
         ({"prompt": "a", "best_of": 3}, "best_of"),
         ({"prompt": "a", "temperature": -1}, "temperature"),
         ({"prompt": "a", "temperature": "hot"}, "temperature"),
+        ({"prompt": "a", "temperature": 10**400}, "temperature"),
+        ({"prompt": "a", "temperature": float("nan")}, "temperature"),
         ({"prompt": "a", "top_p": 0}, "top_p"),
         ({"prompt": "a", "max_tokens": -1}, "max_tokens"),
         ({"prompt": "a", "max_tokens": 1.5}, "max_tokens"),
@@ -199,6 +201,15 @@ def test_what_cannot_be_had_is_refused_by_its_name(
     assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", param)
     assert error["message"].endswith((".", "here: leave it out."))
     assert not engine.seen
+
+
+@pytest.mark.parametrize("left_out", ["model", "prompt"])
+def test_what_is_missing_is_said_to_be(http: TestClient, left_out: str) -> None:
+    body = {"model": "linewise", "prompt": "say a"}
+    del body[left_out]
+    answer = http.post("/v1/completions", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, left_out)
+    assert f"`{left_out}` is missing" in answer.json()["error"]["message"]
 
 
 def test_what_changes_nothing_is_taken(http: TestClient) -> None:

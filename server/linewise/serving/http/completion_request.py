@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -184,12 +183,16 @@ class _Fields:
         value = self._body.pop(name, None)
         if value is None and default is not None:
             return default
+        if value is None:
+            raise _missing(name)
         if not isinstance(value, str):
             raise RefusedError(400, f"`{name}` must be a string.", param=name)
         return _encodable(value, name)
 
     def texts(self, name: str, *, most: int, at_least: int = 0) -> tuple[str, ...]:
         value = self._body.pop(name, None)
+        if value is None and at_least:
+            raise _missing(name)
         found = [] if value is None else [value] if isinstance(value, str) else value
         if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
             raise RefusedError(
@@ -221,7 +224,8 @@ class _Fields:
         value = self._body.pop(name, None)
         if value is None:
             return default
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        # A whole number of any size compares with a float, and NaN with nothing.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= value <= high or (above and value == low):
             start = "above" if above else "from"
             raise RefusedError(400, f"`{name}` must be a number {start} {low:g} to {high:g}.", param=name)
@@ -242,6 +246,10 @@ class _Fields:
             raise RefusedError(
                 400, f"The parameter {name[:100]!r} {why} here: leave it out.", param=name[:100]
             )
+
+
+def _missing(name: str) -> RefusedError:
+    return RefusedError(400, f"`{name}` is missing: a request for a completion must have it.", param=name)
 
 
 def _encodable(text: str, name: str) -> str:
