@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ else:
 
 from linewise.configuration.kinds import is_path
 from linewise.configuration.settings import SECTIONS, SETTINGS, Setting
+from linewise.errors import ConfigurationError
 
 Level: TypeAlias = Literal["default", "user file", "workspace file", "environment", "editor", "command line"]
 """The sources, the weakest first."""
@@ -74,23 +76,33 @@ def from_file(path: Path, level: Level, workspace: Path | None = None, trusted: 
 
     `workspace` is the folder whose file it is, None for the user's own; `trusted` whether the user trusts it.
     """
-    origin = Origin(level, str(path))
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            return Source({}, (Problem(f"{path} is over 1 MiB: make it shorter"),))
-        table = tomllib.loads(raw.decode("utf-8"))
+        table = _toml(path)
     except FileNotFoundError:
         return Source({})
     except OSError as error:
         return Source({}, (Problem(f"{path} cannot be read ({error.strerror}): see to its permissions"),))
-    except UnicodeDecodeError:
-        return Source({}, (Problem(f"{path} is not UTF-8: save it as UTF-8"),))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return Source({}, (Problem(f"{path} is no TOML ({error}): correct that line"),))
-    source = _read(table, origin, str(path), path.parent)
+    except ConfigurationError as error:
+        return Source({}, (Problem(f"{path} {error}"),))
+    source = _read(table, Origin(level, str(path)), str(path), path.parent)
     return source if workspace is None else _permitted(source, workspace, trusted)
+
+
+def _toml(path: Path) -> Mapping[str, object]:
+    """The table in the file at `path`. Raises OSError, and ConfigurationError that ends a sentence."""
+    # A repository can hold a link to a pipe or a terminal, of which a read would wait for ever.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ConfigurationError("is no regular file: put one there, or take it away")
+    with path.open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ConfigurationError("is over 1 MiB: make it shorter")
+    try:
+        return tomllib.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigurationError("is not UTF-8: save it as UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"is no TOML ({error}): correct that line") from None
 
 
 def from_options(options: object, level: Level, place: str, folder: Path) -> Source:
@@ -165,7 +177,12 @@ def _unknown(key: str, where: str) -> Problem:
         leaves[leaf] for leaf in difflib.get_close_matches(key.rpartition(".")[2], list(leaves), 1)
     ]
     hint = f"do you mean {near[0]}?" if near else "`linewise config show` lists what can be set"
-    return Problem(f"{where}: there is no setting {key}: {hint}")
+    return Problem(f"{where}: there is no setting {_shown(key)}: {hint}")
+
+
+def _shown(text: str) -> str:
+    """A key as it is, unless it is long or would do something to a terminal."""
+    return text if text.isprintable() and len(text) <= 80 else repr(text[:80])
 
 
 def _wrong_value(where: str, key: str, setting: Setting, value: object) -> Problem:

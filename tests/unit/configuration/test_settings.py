@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -103,6 +104,18 @@ class TestWrongKeysAndValues:
         (problem,) = problems(f"verifier = '{'x' * 5000}'")
         assert len(problem) < 300
 
+    def test_a_key_does_nothing_to_a_terminal(self, problems):
+        (problem,) = problems(workspace='"\\u001b]0;title\\u0007" = 1')
+        assert problem.isprintable()
+
+    def test_a_pipe_is_not_waited_for(self, sources):
+        sources.write("threads = 3")
+        (sources.workspace / "linewise.toml").unlink()
+        os.mkfifo(sources.workspace / "linewise.toml")
+        found = sources.load()
+        assert "no regular file" in str(found.problems[0])
+        assert found.settings.threads == 3
+
     @pytest.mark.parametrize(
         ("raw", "told"),
         [
@@ -123,7 +136,7 @@ class TestWrongKeysAndValues:
     def test_a_folder_in_the_files_place_is_told(self, sources):
         sources.user.mkdir()
         (problem,) = sources.load().problems
-        assert "cannot be read" in problem.message
+        assert "no regular file" in problem.message
 
     def test_an_editors_options_are_held_to_the_same(self, sources):
         editor = {"inline": {"max_line": 3, "max_tokens": None}, "threads": 2, "inline.max_lines": 4}
