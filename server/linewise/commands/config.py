@@ -95,7 +95,7 @@ def _as_text(configuration: Configuration) -> str:
     """As TOML with dotted keys, so that a line can be copied into a file."""
     rows = [(_line(configuration, key), str(configuration.origin(key)), key) for key in SETTINGS]
     width = min(48, max(len(line) for line, _, _ in rows))
-    return "\n".join(f"{line:{width}}  # {origin}: {SETTINGS[key].text}" for line, origin, key in rows)
+    return "\n".join(f"{line:{width}}  # {SETTINGS[key].text} [{origin}]" for line, origin, key in rows)
 
 
 def _line(configuration: Configuration, key: str) -> str:

@@ -100,7 +100,10 @@ class Place:
         try:
             lock.acquire(timeout=0.5)  # who looks whether it is held holds it for a moment
         except Timeout:
-            raise ServerError("A server for this model runs already; see `linewise serve status`.") from None
+            raise ServerError(
+                "A server for this model runs already: use it where `linewise serve status` says that it "
+                "listens, or end it first (`linewise serve stop`)."
+            ) from None
         try:
             yield
         finally:

@@ -175,8 +175,11 @@ def _listen(place: Place, options: ServerOptions) -> tuple[socket.socket, Addres
     try:
         listener = socket.create_server(("127.0.0.1", options.port or 0), backlog=512)
     except OSError as error:
+        why = (
+            os.strerror(error.errno) if error.errno else str(error)
+        )  # Python's own text tells the port again
         raise ServerError(
-            f"Port {options.port} of 127.0.0.1 cannot be listened on ({error.strerror}): name another one."
+            f"Port {options.port} of 127.0.0.1 cannot be listened on ({why}): name another one."
         ) from error
     token = secrets.token_urlsafe(32)
     write_private(place.token, token)

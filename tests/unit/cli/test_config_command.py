@@ -46,6 +46,16 @@ def test_what_show_prints_can_be_written_into_a_file(linewise_command, workspace
     assert {key: row["value"] for key, row in after.items()} == {k: row["value"] for k, row in before.items()}
 
 
+def test_show_ends_a_line_with_where_the_value_is_from(linewise_command, workspace, monkeypatch):
+    monkeypatch.setenv("LINEWISE_THREADS", "2")
+    lines = {
+        line.removeprefix("# ").split()[0]: line
+        for line in linewise_command("config", "show").out.splitlines()
+    }
+    assert lines["threads"].endswith("[environment LINEWISE_THREADS]")
+    assert lines["verifier"].endswith("[default]")
+
+
 def test_show_fails_on_a_wrong_file_but_shows_the_rest(linewise_command, workspace):
     (workspace / ".linewise.toml").write_text("verifer = 'fast'\nthreads = 2\n")
     outcome = linewise_command("config", "show")

@@ -405,6 +405,14 @@ def test_a_socket_is_put_in_no_files_place(
     assert notes.read_text() == "mine"
 
 
+def test_a_port_that_is_taken_is_told_in_one_sentence(tiny_gguf: Path, runtime: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = linewise_serve("--model", str(tiny_gguf), "--port", str(port))
+    assert (ended.returncode, ended.stderr.count("127.0.0.1")) == (1, 1)
+    assert "name another one" in ended.stderr
+
+
 def test_a_socket_is_taken_from_dead_servers_only(
     own_engine: ServerEngine, starter: Starter, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
