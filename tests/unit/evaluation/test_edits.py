@@ -21,6 +21,7 @@ from linewise.formats import Cursor, get_format
 from linewise.verify import FastVerifier
 from linewise_training.evaluation.compare import compare
 from linewise_training.evaluation.edits import edits_command, ngram
+from linewise_training.evaluation.edits import run as run_module
 from linewise_training.evaluation.edits.measure import result_of, score
 from linewise_training.evaluation.edits.sources import read_sources
 from linewise_training.evaluation.edits.suggest import PlainFormat, Suggestion, open_document, suggest
@@ -35,6 +36,7 @@ from linewise_training.evaluation.edits.tasks import (
     replacement,
 )
 from linewise_training.evaluation.folder import read_evaluation
+from linewise_training.evaluation.models import LoadedModel
 from linewise_training.mix import held_out
 
 SOURCES = [
@@ -309,6 +311,18 @@ def test_data_that_is_none_is_named(tmp_path, content, told):
     path.write_text(content)
     with pytest.raises(LinewiseError, match=told):
         read_sources([path])
+
+
+def test_a_commit_may_begin_with_an_empty_file(tmp_path, tiny_gguf, engine):
+    task = CursorTask("t", "commit", "new line", "a.py", "", (), Cursor(0, 0), ("import os",), 1)
+    tasks, settings = run_module.Tasks((task,), ()), run_module.Settings(("a",), 1, 0, "none")
+    model = LoadedModel(tiny_gguf, engine, "edit-log/1")
+    assert run_module.evaluate_model(model, tasks, settings, tmp_path / "model")["tasks"] == 1
+    words = ngram.train(["import os\nimport sys\n"], 100)
+    report = run_module.evaluate_baseline(
+        words, {"name": "words"}, tasks, settings, tmp_path / "words", restart=False
+    )
+    assert report["tasks"] == 1
 
 
 def test_an_edit_that_only_opens_is_a_document_unchanged():

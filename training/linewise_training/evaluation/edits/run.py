@@ -88,7 +88,7 @@ def evaluate_baseline(
     def answer(task: CursorTask) -> Suggestion:
         lines = open_document(task).snapshot().lines
         at, column = task.cursor.line, task.cursor.column
-        current = lines[at]
+        current = lines[at] if lines else ""
         before = "\n".join((*lines[max(0, at - _CONTEXT) : at], current[:column]))
         rest, tokens = model.complete(before + "\n" * (task.needed - 1))
         text = "\n" * (task.needed - 1) + rest
@@ -149,14 +149,13 @@ def _rows(
         suggestion = answer(task)
         log = open_document(task).snapshot().log
         at = task.cursor.line
+        line = log.lines[at] if log.lines else ""  # a commit may begin with an empty file
         yield {
             "task": task.task,
             "shape": f"{task.setting}, {task.kind}",
             "scores": score(task, log.lines, log.closed_lines, suggestion, verifier),
-            "before": "\n".join(
-                (*log.lines[max(0, at - _CONTEXT) : at], log.lines[at][: task.cursor.column])
-            ),
-            "after": "\n".join((log.lines[at][task.cursor.column :], *log.lines[at + 1 : at + 3])),
+            "before": "\n".join((*log.lines[max(0, at - _CONTEXT) : at], line[: task.cursor.column])),
+            "after": "\n".join((line[task.cursor.column :], *log.lines[at + 1 : at + 3])),
             "suggestion": suggestion.text,
             "unanswered": suggestion.unanswered,
             "wanted": list(task.wanted),
