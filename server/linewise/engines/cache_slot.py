@@ -43,7 +43,13 @@ class CacheSlot:
     """The cache of one token sequence. Calls may come from any thread; each waits for the one before."""
 
     def __init__(self, model: int, vocabulary_size: int, *, tokens: int, threads: Threads) -> None:
-        self._context = llama_library.open_context(model, tokens=tokens, chunk=CHUNK, threads=threads)
+        self._context = llama_library.open_context(
+            model,
+            tokens=tokens,
+            chunk=CHUNK,
+            threads=threads,
+            flash_attention=not llama_library.is_small(model),
+        )
         self._memory = api.llama_get_memory(self._context)
         self._vocabulary_size = vocabulary_size
         self._batch = api.llama_batch_init(CHUNK, 0, 1)

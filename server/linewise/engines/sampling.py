@@ -40,7 +40,7 @@ class Sampler:
             raise EngineError(
                 "The model computes values that are not numbers: its file is damaged; get it again."
             )
-        log_total = highest + math.log(float(np.exp(logits - highest).sum(dtype=np.float64)))
+        log_total = highest + math.log(float(np.exp(logits - highest).sum()))
         scores = logits if allowed is None else logits[allowed]
         place = int(scores.argmax()) if self._sampling.temperature == 0 else self._draw(scores)
         chosen = place if allowed is None else int(allowed[place])

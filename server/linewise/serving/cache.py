@@ -21,7 +21,8 @@ from linewise.engines.cores import Threads
 from linewise.engines.llama_library import api
 from linewise.engines.sampling import Logits
 from linewise.errors import EngineError
-from linewise.serving.speculation import Pace
+from linewise.serving.pace import Pace
+from linewise.serving.speculation import LONGEST_DRAFT, Odds
 from linewise.serving.threads import ThreadChoice
 
 CHUNK = 64
@@ -39,7 +40,7 @@ class Stream:
     """One sequence: `tokens` are those whose keys and values the cache holds. `owner` is a document's name.
 
     `busy` while a generation uses it; `used` grows with each use, so the least is the one used longest ago.
-    `struck` are tokens that were taken back in its document lately, and `pace` what drafts gained there.
+    `struck` are tokens that were taken back in its document lately, `odds` how often guesses held there.
     """
 
     index: int
@@ -48,7 +49,7 @@ class Stream:
     busy: bool = False
     used: int = 0
     struck: list[int] = field(default_factory=list)
-    pace: Pace = field(default_factory=Pace)
+    odds: Odds = field(default_factory=Odds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +76,17 @@ class StreamCache:
         count: int,
         limit: int,
         threads: Threads,
-        always_draft: bool = False,
     ) -> None:
-        """`always_draft` makes drafts in every stream, whether they pay or not.
-
-        Raises EngineError where memory is short.
-        """
-        self._always_draft = always_draft
+        """Raises EngineError where memory is short."""
+        self.is_small = llama_library.is_small(model)
+        """Whether streams gain little from being read together."""
         self._context = llama_library.open_context(
-            model, tokens=-(-limit // 256) * 256 * count, chunk=CHUNK, threads=threads, sequences=count
+            model,
+            tokens=-(-limit // 256) * 256 * count,
+            chunk=CHUNK,
+            threads=threads,
+            sequences=count,
+            flash_attention=not self.is_small,
         )
         self._threads = ThreadChoice(threads)
         self._memory = api.llama_get_memory(self._context)
@@ -91,7 +94,10 @@ class StreamCache:
         self._vocabulary_size = vocabulary_size
         self._goes_back = not (api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model))
         self._clock = 0
-        self.streams = tuple(Stream(index, pace=Pace(always=always_draft)) for index in range(count))
+        self.pace = Pace()
+        """What steps that read tokens of one stream alone cost."""
+        self._odds = Odds()
+        self.streams = tuple(Stream(index, odds=Odds(self._odds)) for index in range(count))
         self.evicted = 0
         for row in range(CHUNK):
             self._batch.n_seq_id[row] = 1
@@ -129,7 +135,7 @@ class StreamCache:
                 struck = target.tokens[max(0, stays - 1) :]
                 target.struck = [*struck, *target.struck][:MOST_STRUCK]
         else:  # nothing of the document before is kept, not even for drafts
-            target.struck, target.pace = [], Pace(always=self._always_draft)
+            target.struck, target.odds = [], Odds(self._odds)
             # A second generation of a document has a stream that is nobody's.
             target.owner = "" if any(one.owner == owner for one in self.streams) else owner
         if source is not target:
@@ -175,7 +181,10 @@ class StreamCache:
                 batch.logits[row] = piece.every or (piece.last and place == end)
                 row += 1
         batch.n_tokens = row
-        threads = self._threads.choose(row)
+        is_draft = len(pieces) == 1 and 1 < row <= LONGEST_DRAFT + 1
+        # What is quicker for one token is for few more; a trial for each number would cost what drafts gain.
+        like = 1 if is_draft else row
+        threads, is_usual = self._threads.choose(like), not self._threads.is_trying(like)
         api.llama_set_n_threads(self._context, threads, threads)
         began = time.perf_counter()
         try:
@@ -186,7 +195,11 @@ class StreamCache:
                 api.llama_memory_seq_rm(self._memory, piece.stream.index, -1, -1)
                 piece.stream.tokens.clear()
             raise
-        self._threads.saw(row, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        if not is_draft:
+            self._threads.saw(row, seconds)
+        if is_usual and (is_draft or row == 1):
+            self.pace.saw_step(len(pieces[0].stream.tokens), row, seconds)
         for piece in pieces:
             piece.stream.tokens.extend(piece.tokens)
 
@@ -195,8 +208,9 @@ class StreamCache:
         pointer = api.llama_get_logits_ith(self._context, row)
         if not pointer:
             raise EngineError("The model gives no next-token scores: it is not a model that generates text.")
-        address = ctypes.addressof(pointer.contents)
-        return np.array((ctypes.c_float * self._vocabulary_size).from_address(address), dtype=np.float32)
+        scores = (ctypes.c_float * self._vocabulary_size).from_address(ctypes.addressof(pointer.contents))
+        copied: Logits = np.frombuffer(memoryview(scores), np.float32).copy()  # np.array looks at each
+        return copied
 
     def close(self) -> None:
         """Free the context."""

@@ -1,10 +1,12 @@
 """The one thread that decodes: it takes from all generations that run what the next step reads.
 
-A step is one call of llama.cpp. It either moves every generation on by a token, all in one batch, or reads a
-chunk of one prompt. Who comes first: a prompt is read before generations of lower priority go on, and waits
-for those of higher priority, though never for ever; among prompts of one priority the one with least left
-goes first, so a keystroke never waits for a file. Where all lanes are taken, a generation of higher
-priority takes the lane of a lower one, which goes on later where it was, its tokens still in the cache.
+A step is one call of llama.cpp. It moves every generation on by a token, all in one batch; or one of them,
+by as many tokens as its draft is right about; or it reads a chunk of one prompt. Which of the first two is
+quicker where several run is found out by trying. Who comes first: a prompt is read before generations of
+lower priority go on, and waits for those of higher priority, though never for ever; among prompts of one
+priority the one with least left goes first, so a keystroke never waits for a file. Where all lanes are
+taken, a generation of higher priority takes the lane of a lower one, which goes on later where it was, its
+tokens still in the cache.
 """
 
 from __future__ import annotations
@@ -13,17 +15,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 from linewise.errors import BusyError, EngineError
 from linewise.serving.cache import WORTH_COPYING, Piece, StreamCache
-from linewise.serving.speculation import History
+from linewise.serving.pace import Speculation
+from linewise.serving.speculation import LONGEST_DRAFT, NO_GUESS, Guess, History
 from linewise.serving.statistics import Ledger, SchedulerStatistics
 from linewise.serving.task import Task
+from linewise.serving.trial import Trial
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 32
 """Steps that a prompt lets generations of higher priority go on before a chunk of it is read."""
+
+_FEW = 4
+"""Generations of a small model that gain nothing from being read together."""
+
+Way: TypeAlias = Literal["together", "in turn"]
+"""How generations are moved on: each by a token in one batch, or one after the other, each with a draft."""
 
 CLOSED = "The engine was closed: load the model again to go on."
 
@@ -31,13 +42,18 @@ CLOSED = "The engine was closed: load the model again to go on."
 class Decoder:
     """Runs tasks on a thread of its own, `lanes` at once, with at most `queue` of each priority waiting."""
 
-    def __init__(self, cache: StreamCache, *, lanes: int, queue: int, chunk: int, speculate: bool) -> None:
+    def __init__(
+        self, cache: StreamCache, *, lanes: int, queue: int, chunk: int, speculation: Speculation
+    ) -> None:
         """`chunk` is how many tokens of a prompt are read at once, at most `cache.CHUNK`.
 
-        `speculate` False makes no drafts, nor are any made where the model cannot take tokens back.
+        No drafts are made where the model cannot take tokens back.
         """
         self._cache = cache
-        self._speculates = speculate and cache.goes_back
+        self._speculates = speculation != "off" and cache.goes_back
+        self._always_drafts = speculation == "on"
+        self._ways: dict[int, Trial[Way]] = {}
+        self._turns = 0
         self._lanes, self._queue, self._chunk = lanes, queue, chunk
         self._wake = threading.Condition()
         # All of these are guarded by `_wake`; only the thread moves tasks from one list to the other.
@@ -196,19 +212,44 @@ class Decoder:
         return [lambda: self._generate(ahead), read] if ahead else [read]
 
     def _generate(self, tasks: Sequence[Task]) -> None:
-        """Move `tasks`, of each of which one token is unread, on by one token, or one alone by more."""
-        if len(tasks) == 1 and self._speculates:
+        """Move `tasks`, of each of which one token is unread, on by one token or more."""
+        if len(tasks) == 1:
             self._generate_alone(tasks[0])
-        else:
+            return
+        ways = self._trial_of_ways(len(tasks))
+        count, began = sum(task.lane.count for task in tasks), time.perf_counter()
+        if ways.choose() == "together":
+            # Without drafts: sequences of unequal lengths would be read one by one.
             self._decode(tasks, [Piece(task.held, task.tokens[-1:]) for task in tasks])
+        else:
+            self._generate_in_turn(tasks)
+        count = sum(task.lane.count for task in tasks) - count
+        ways.saw((time.perf_counter() - began) / max(1, count))
+
+    def _trial_of_ways(self, count: int) -> Trial[Way]:
+        """What to do with so many generations: those of about as many know it."""
+        size = count.bit_length()
+        if size not in self._ways:
+            in_turn = self._cache.is_small and count < _FEW
+            self._ways[size] = Trial("in turn", "together") if in_turn else Trial("together", "in turn")
+        return self._ways[size]
+
+    def _generate_in_turn(self, tasks: Sequence[Task]) -> None:
+        """Move each on in a step of its own, by priority, then who waited longest, until one comes."""
+        submitted = self._count
+        for task in sorted(tasks, key=lambda one: (one.rank, one.turn)):
+            self._turns += 1
+            task.turn = self._turns
+            self._generate_alone(task)
+            if self._count != submitted:
+                return
 
     def _generate_alone(self, task: Task) -> None:
-        """Move `task` on by one token, and by as many more as its draft was right about.
-
-        With others beside it there is no draft: sequences of unequal lengths would be read one by one.
-        """
-        stream, began = task.held, time.perf_counter()
-        held, draft = len(stream.tokens), self._draft(task)
+        """Move `task` on by one token, and by as many more as its draft was right about."""
+        stream = task.held
+        held = len(stream.tokens)
+        guess, task.guess = task.guess or self._guess(task), None
+        draft = self._draft(task, guess)
         self._decode([task], [Piece(stream, [task.tokens[-1], *draft], every=True)], choose=False)
         if task.stream is None:  # it failed
             return
@@ -220,22 +261,27 @@ class Decoder:
         self._cache.cut(stream, held + 1 + accepted)
         task.drafted += len(draft)
         task.accepted += accepted
+        stream.odds.saw(guess, task.tokens[held + 1 :])
+        # Before the caller is woken, who would take Python's lock; then he works while the model reads.
+        task.guess = self._guess(task)
         self._settle(task)
-        seconds = time.perf_counter() - began
-        if draft:
-            stream.pace.saw_draft(len(draft), accepted, seconds)
-        else:
-            stream.pace.saw_plain(seconds)
 
-    def _draft(self, task: Task) -> list[int]:
-        """What may come next in `task`, as often and as long as drafts have paid in its document."""
-        most = min(task.held.pace.wanted(), task.lane.remaining - 1)
-        if most < 1:
-            return []
+    def _guess(self, task: Task) -> Guess:
+        """What may come next in `task`, by what stands in its document."""
+        most = min(LONGEST_DRAFT, task.lane.remaining - 1)
+        if not self._speculates or task.lane.ended is not None or most < 1:
+            return NO_GUESS
         if task.history is None:
             task.history = History(task.held.struck, task.tokens)
         task.history.extend(task.tokens[len(task.history) :])
-        return task.history.draft(most)
+        return task.history.guess(most)
+
+    def _draft(self, task: Task, guess: Guess) -> Sequence[int]:
+        """As much of `guess` as pays."""
+        if self._always_drafts:
+            return guess.tokens
+        stream = task.held
+        return guess.tokens[: self._cache.pace.length(len(stream.tokens), guess, stream.odds)]
 
     def _read(self, task: Task) -> None:
         """Read a chunk of what is unread of `task`; where that is all, choose its next token."""
@@ -251,12 +297,16 @@ class Decoder:
             with self._wake:
                 self._finish(tasks, error)
             return
+        if not choose:
+            return
         row = -1
         for task, piece in zip(tasks, pieces, strict=True):
             row += len(piece.tokens)
-            if choose:
-                self._choose(task, row)
-                self._settle(task)
+            task.guess = None  # it was what might come here
+            self._choose(task, row)
+        # Callers are woken once all is chosen: each would take Python's lock from what is still to be done.
+        for task in tasks:
+            self._settle(task)
 
     def _choose(self, task: Task, row: int) -> int | None:
         """The next token of `task`, from the logits of `row`; None where it has ended."""

@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from linewise.engines.generation import Lane
 from linewise.engines.llama_library import api
@@ -21,6 +20,7 @@ from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment
 from linewise.errors import EngineError
 from linewise.serving.cache import CHUNK, StreamCache
 from linewise.serving.decoding import Decoder
+from linewise.serving.pace import Speculation
 from linewise.serving.statistics import SchedulerStatistics
 from linewise.serving.task import Task, TokenStream
 
@@ -32,10 +32,6 @@ CACHE_BYTES = 128 << 20
 """Memory for the cache where the caller names no number of slots; of a large model, half the file's size."""
 
 MOST_SLOTS = 32
-
-
-Speculation: TypeAlias = Literal["auto", "on", "off"]
-"""Whether drafts are made: where they pay, always, or never."""
 
 
 class Scheduler:
@@ -73,7 +69,6 @@ class Scheduler:
                 count=slots,
                 limit=self._info.context_length,
                 threads=self._model.threads,
-                always_draft=speculation == "on",
             )
         except BaseException:
             self._model.close()
@@ -83,7 +78,7 @@ class Scheduler:
             lanes=lanes,
             queue=queue,
             chunk=_chunk(self._info.parameters),
-            speculate=speculation != "off",
+            speculation=speculation,
         )
         # At interpreter exit too: a thread that decodes must not meet a library that is being unloaded.
         self._free = weakref.finalize(self, _free, self._decoder, cache, self._model)

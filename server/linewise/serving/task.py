@@ -14,7 +14,7 @@ from linewise.engines.generation import Ending, Lane
 from linewise.engines.protocol import CancelSignal, Priority, Request, Token
 from linewise.errors import EngineError
 from linewise.serving.cache import Stream
-from linewise.serving.speculation import History
+from linewise.serving.speculation import Guess, History
 from linewise.serving.statistics import RequestStatistics
 
 RANKS: dict[Priority, int] = {"inline": 0, "next edit": 1, "write": 2}
@@ -47,6 +47,8 @@ class Task:
     given_up: bool = False
     error: EngineError | None = None
     history: History | None = None
+    guess: Guess | None = None  # what may come next, where that was looked up already
+    turn: int = 0  # when it was last moved on, where generations take turns
     passed_over: int = 0  # steps in which others went before its prompt
     reused: int | None = None
     drafted: int = 0

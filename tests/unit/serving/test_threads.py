@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linewise.engines.cores import Threads
 from linewise.serving.threads import ThreadChoice
+from linewise.serving.trial import Trial
 
 
 def run(choice: ThreadChoice, rows: int, steps: int, seconds: dict[int, float]) -> list[int]:
@@ -17,7 +18,7 @@ def run(choice: ThreadChoice, rows: int, steps: int, seconds: dict[int, float]) 
 
 def test_it_begins_as_the_machine_is_known_to_like_it() -> None:
     choice = ThreadChoice(Threads(reading=2, generating=1))
-    assert [choice.choose(rows) for rows in (1, 2, 8, 64)] == [1, 2, 2, 2]
+    assert [choice.choose(rows) for rows in (1, 2, 8, 64)] == [1, 1, 1, 2]
 
 
 def test_the_quicker_number_is_found_for_each_size_of_step() -> None:
@@ -45,3 +46,20 @@ def test_a_machine_that_gets_busy_is_noticed() -> None:
 def test_where_there_is_one_core_there_is_nothing_to_choose() -> None:
     choice = ThreadChoice(Threads(reading=1, generating=1))
     assert set(run(choice, 8, 100, {1: 1.0})) == {1}
+
+
+def test_a_hopeless_way_is_tried_for_one_step_only() -> None:
+    seconds = {"quick": 1.0, "slow": 8.0}
+    trial = Trial("quick", "slow")
+    ways = []
+    for _ in range(100):
+        ways.append(trial.choose())
+        trial.saw(seconds[ways[-1]])
+    assert ways.count("slow") == 2  # after 16 steps, and after 32 more
+
+
+def test_a_trial_is_told_from_what_is_usual() -> None:
+    trial = Trial("one", "other")
+    for _ in range(60):
+        assert trial.is_trying == (trial.choose() == "other")
+        trial.saw(1.0)
