@@ -320,7 +320,7 @@ def test_a_commit_may_begin_with_an_empty_file(tmp_path, tiny_gguf, engine):
     assert run_module.evaluate_model(model, tasks, settings, tmp_path / "model")["tasks"] == 1
     words = ngram.train(["import os\nimport sys\n"], 100)
     report = run_module.evaluate_baseline(
-        words, {"name": "words"}, tasks, settings, tmp_path / "words", restart=False
+        words, {"name": "words", "form": "n-gram"}, tasks, settings, tmp_path / "words", restart=False
     )
     assert report["tasks"] == 1
 
