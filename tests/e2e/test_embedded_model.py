@@ -38,6 +38,7 @@ def test_the_doctor_finds_everything_in_order() -> None:
     report = run("doctor")
     assert report.returncode == 0, report.stdout
     assert "edit-log/1" in report.stdout
+    assert "linewise-embedded (the one in use)" in report.stdout  # the name that editors show
 
 
 def test_a_new_file_is_written_as_hunks_that_apply_one_after_another_and_it_compiles(tmp_path: Path) -> None:
