@@ -94,6 +94,7 @@ class StreamCache:
         self._vocabulary_size = vocabulary_size
         self._goes_back = not (api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model))
         self._clock = 0
+        self._rows_before = 0
         self.pace = Pace()
         """What steps that read tokens of one stream alone cost."""
         self._odds = Odds()
@@ -199,7 +200,9 @@ class StreamCache:
         if not is_draft:
             self._threads.saw(row, seconds)
         if is_usual and (is_draft or row == 1):
-            self.pace.saw_step(len(pieces[0].stream.tokens), row, seconds)
+            like_before = row == self._rows_before
+            self.pace.saw_step(len(pieces[0].stream.tokens), row, seconds, like_before=like_before)
+        self._rows_before = row if len(pieces) == 1 else 0
         for piece in pieces:
             piece.stream.tokens.extend(piece.tokens)
 

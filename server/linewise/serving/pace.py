@@ -32,18 +32,27 @@ class _Price:
 
 
 class Pace:
-    """What steps of one token cost, for caches of like length, and how much more those of up to eight do."""
+    """What steps of one token cost, for caches of like length, and how much more those of up to eight do.
+
+    A step that reads as many tokens as the one before is quicker: llama.cpp need not plan it anew. So a draft
+    also costs what the single token after it takes longer.
+    """
 
     def __init__(self) -> None:
         self._single: dict[int, float] = {}
         self._prices = {rows: _Price() for rows in range(2, LONGEST_DRAFT + 2)}
+        self._change = 0.0  # in steps of one token
         self._steps = 0
 
-    def saw_step(self, cached: int, rows: int, seconds: float) -> None:
-        """Reading `rows` tokens after `cached` ones took so long."""
+    def saw_step(self, cached: int, rows: int, seconds: float, *, like_before: bool = True) -> None:
+        """Reading `rows` tokens after `cached` ones took so long, `like_before` if the last step read as many."""
         self._steps += 1
         size = cached.bit_length()
-        if rows == 1:
+        if rows == 1 and not like_before:
+            if size in self._single:
+                change = max(0.0, min(1.0, seconds / self._single[size] - 1))
+                self._change += _WEIGHT * (change - self._change)
+        elif rows == 1:
             mean = self._single.setdefault(size, seconds)
             self._single[size] += _WEIGHT * (min(seconds, _SPIKE * mean) - mean)
         elif size in self._single:
@@ -69,7 +78,7 @@ class Pace:
             expected += probability
             found = self._prices[length + 1]
             price = found.price * _FORGOTTEN ** (self._steps - found.last)
-            cost = (1 + length * price) / expected
+            cost = (1 + length * price + self._change) / expected
             if cost < least:
                 best, least = length, cost
         return best

@@ -190,6 +190,16 @@ class TestPace:
             pace.saw_step(1000, 8, 3.0 * FREE[8])
         assert pace.length(1000, SURE, right(8, 0.95)) == LONGEST_DRAFT
 
+    def test_what_the_step_after_a_draft_takes_longer_is_the_drafts(self) -> None:
+        steps = {rows: 1.0 + 0.3 * (rows - 1) for rows in range(1, 9)}
+        pace = learned(steps)
+        unsure = Guess([1], 8)
+        assert pace.length(100, unsure, right(8, 0.5)) == 1
+        for _ in range(30):
+            pace.saw_step(100, 1, 1.4, like_before=False)
+        assert pace.length(100, unsure, right(8, 0.5)) == 0
+        assert pace.length(100, SURE, right(8, 1.0)) > 0
+
     def test_one_slow_step_decides_nothing(self) -> None:
         pace = learned(FREE)
         pace.saw_step(100, 8, 500.0)
