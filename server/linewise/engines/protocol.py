@@ -155,6 +155,15 @@ class CountsTokens(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsDocuments(Protocol):
+    """An engine that keeps something of each slot from one request to the next."""
+
+    def forget(self, slot: str) -> None:
+        """The document `slot` was closed: keep nothing of it. Never fails; what is unknown is forgotten."""
+        ...
+
+
 class Engine(Protocol):
     """A loaded model. It runs `info.lanes` generations at once; a further caller waits."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import PurePath
 from urllib.parse import unquote, urlsplit
@@ -201,8 +201,10 @@ class OpenDocument:
 class OpenDocuments:
     """All documents that the editor has open, by URI."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed: Callable[[str], None] | None = None) -> None:
+        """`closed` is told the key of each document that the editor has closed."""
         self.encoding = PositionEncoding.UTF_16
+        self._closed = closed
         self._documents: dict[str, OpenDocument] = {}
 
     def open(self, item: types.TextDocumentItem) -> OpenDocument:
@@ -216,6 +218,8 @@ class OpenDocuments:
         document = self._documents.pop(unquote(uri), None)
         if document is not None:
             document.close()
+            if self._closed is not None:
+                self._closed(document.document.key)
 
     def get(self, uri: str) -> OpenDocument:
         """The open document at `uri`. Raises UnknownDocumentError."""

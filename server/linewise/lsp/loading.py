@@ -19,8 +19,8 @@ from pathlib import Path
 from linewise.configuration import Settings
 from linewise.configuration.variables import engine_variables
 from linewise.edits import EditLog
-from linewise.engines.protocol import CancelSignal, Engine, Request, Sampling
-from linewise.errors import LinewiseError, ModelError, ServerError
+from linewise.engines.protocol import CancelSignal, Engine, KeepsDocuments, Request, Sampling
+from linewise.errors import LinewiseError, ModelError, NewerServerError, ServerError
 from linewise.formats import format_of
 from linewise.formats.protocol import Cursor, Format
 from linewise.models.description import describe
@@ -92,6 +92,7 @@ class Loading:
         self._failed_at = 0.0
         self._closing = threading.Event()
         self._replacing = asyncio.Lock()
+        self._leaving: asyncio.Task[None] | None = None
         self._users: Counter[int] = Counter()
         self._retired: dict[int, LoadedModel] = {}
 
@@ -122,6 +123,10 @@ class Loading:
         self._users[id(model)] += 1
         try:
             yield model
+        except NewerServerError:
+            if model is self._loaded and (self._leaving is None or self._leaving.done()):
+                self._leaving = asyncio.ensure_future(self._leave_server())
+            raise
         finally:
             self._users[id(model)] -= 1
             await self._free_unused()
@@ -153,6 +158,13 @@ class Loading:
                 await self._free_unused()
             return new
 
+    def forget(self, key: str) -> None:
+        """A document was closed: let no engine keep anything of it. Returns at once."""
+        for model in (*self._retired.values(), *filter(None, [self._loaded])):
+            if isinstance(model.engine, KeepsDocuments):
+                # On a thread: the engine may be far away.
+                asyncio.get_running_loop().run_in_executor(None, model.engine.forget, key)
+
     def close(self) -> None:
         """Free the model's memory."""
         self._closing.set()
@@ -180,6 +192,13 @@ class Loading:
             logger.exception("The model could not be loaded")
             raise ModelError(f"it could not be loaded: {unknown}; run `linewise doctor`.") from unknown
         return model
+
+    async def _leave_server(self) -> None:
+        """Go on with the model in this process, after a newer version's server took the place of ours."""
+        try:
+            await self.replace(self.settings, hold=True)
+        except LinewiseError as error:
+            logger.warning("The model cannot be served from here: %s", error)
 
     async def _free_unused(self) -> None:
         for key in [key for key in self._retired if not self._users[key]]:

@@ -42,9 +42,9 @@ class LinewiseServer(LanguageServer):
         super().__init__(
             "linewise", linewise.__version__, protocol_cls=LinewiseProtocol, converter_factory=get_converter
         )
-        self.documents = OpenDocuments()
         self.messages = Messages(self)
         self.loading = Loading(engine)
+        self.documents = OpenDocuments(self.loading.forget)
         self.generation = Generation()
         self.writing = Writing(self, self.documents, self.loading, self.generation)
         self.inline = Inline(self.documents, self.loading, self.generation, self.writing, self.messages)

@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from urllib.parse import quote
 
 from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment, Token
-from linewise.errors import EngineError, ModelError, ServerError
+from linewise.errors import EngineError, LinewiseError, ModelError, ServerError
 from linewise.serving import wire
 from linewise.serving.connection import Address, CancelledError, Connection, LostConnectionError
 from linewise.serving.starting import Reached, Starter
@@ -21,6 +22,7 @@ _ATTEMPTS = 3
 """How often a request is made that got no token, where servers end under it."""
 
 _REMEMBERED_PROMPTS = 256
+_FORGET_SECONDS = 2.0
 _CACHED_TOKENS = 1 << 18
 
 
@@ -95,6 +97,21 @@ class ServerEngine:
         if self._is_closed:
             raise EngineError("The engine was closed: connect to the model server again to go on.")
         return self._stream(request, cancel)
+
+    def forget(self, slot: str) -> None:
+        """Let the server keep nothing of a document that was closed; one that is not there keeps nothing."""
+        with self._lock:
+            self._sent.pop(slot, None)
+            address = self._address
+        if address is None or self._is_closed:
+            return
+        # By a connection of its own: those that are kept would start a server that has gone.
+        with suppress(LinewiseError, LostConnectionError):
+            connection = Connection(address)
+            try:
+                connection.ask("DELETE", f"{wire.DOCUMENTS}/{quote(slot)}", silence=_FORGET_SECONDS)
+            finally:
+                connection.close()
 
     def close(self) -> None:
         """Hang up. The server lives on for others, and for a while for nobody."""

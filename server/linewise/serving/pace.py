@@ -45,7 +45,7 @@ class Pace:
         self._steps = 0
 
     def saw_step(self, cached: int, rows: int, seconds: float, *, like_before: bool = True) -> None:
-        """Reading `rows` tokens after `cached` ones took so long, `like_before` if the last step read as many."""
+        """Reading `rows` tokens after `cached` ones took so long; `like_before`: the last read as many."""
         self._steps += 1
         size = cached.bit_length()
         if rows == 1 and not like_before:

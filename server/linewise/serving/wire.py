@@ -21,6 +21,7 @@ PROTOCOL = 1
 HELLO, GENERATE, TOKENIZE, STOP = (
     f"/v1/linewise/{word}" for word in ("hello", "generate", "tokenize", "stop")
 )
+DOCUMENTS = "/v1/documents"
 
 NO_SEGMENTS = ""
 """Name of the empty beginning."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 
 import pytest
+from lsprotocol import types
 
 from linewise.configuration import EngineSettings, Settings
 from linewise.errors import EngineError, ModelError
 from linewise.formats import get_format
+from linewise.lsp.documents import OpenDocuments
 from linewise.lsp.loading import LoadedModel, Loading
 
 
@@ -27,6 +30,17 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed = True
+
+
+class KeepingEngine(FakeEngine):
+    """Keeps something of documents, so it is told when they are closed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.forgotten: queue.Queue[str] = queue.Queue()
+
+    def forget(self, slot: str) -> None:
+        self.forgotten.put(slot)
 
 
 @pytest.fixture
@@ -145,3 +159,20 @@ async def test_servers_that_did_not_answer_are_asked_again_and_a_models_file_is_
         else:
             assert await name(loading) == after
         loading.close()
+
+
+async def test_a_document_that_is_closed_is_forgotten_by_the_engines(loading, engines):
+    keeping = engines["one"] = KeepingEngine("one")
+    documents = OpenDocuments(loading.forget)
+    item = types.TextDocumentItem("file:///a.py", "python", 1, "x = 1\n")
+    first = documents.open(item).document.key
+    documents.close(item.uri)  # nothing is loaded yet
+    await loading.model()
+    second = documents.open(item).document.key
+    async with loading.use():
+        await loading.replace(Settings(model="two"))  # has nothing to forget
+        third = documents.open(item).document.key  # it was open: the editor starts again
+        documents.close(item.uri)
+    assert [keeping.forgotten.get(timeout=60) for _ in range(2)] == [second, third]
+    assert first not in (second, third)
+    loading.close()

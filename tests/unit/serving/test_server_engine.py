@@ -96,6 +96,31 @@ def test_a_prefix_that_the_server_lost_is_sent_again(engine: ServerEngine, bodie
     assert [body["rest"] for body in bodies] == [["say cd"], ["the file", "say cd"]]
 
 
+def test_a_closed_document_is_forgotten_here_and_there(engine: ServerEngine, bodies: list[dict]) -> None:
+    text(engine, request("say ab", "the file", slot="a/b c"))
+    text(engine, request("say ab", "another file", slot="other"))
+    engine.forget("a/b c")
+    engine.forget("never seen")
+    connection = Connection(engine._address)
+    held = [one["id"] for one in connection.ask("GET", "/v1/documents")[1]["data"]]
+    connection.close()
+    assert "a/b c" not in held
+    assert "other" in held
+    bodies.clear()
+    assert text(engine, request("say cd", "the file", slot="a/b c")) == "cd"
+    assert [body["rest"] for body in bodies] == [["the file", "say cd"]]
+
+
+def test_to_forget_starts_no_server(own_engine: ServerEngine, starter: Starter) -> None:
+    text(own_engine, request("say ab", slot="a"))
+    os.kill(pid_of(own_engine, starter), signal.SIGKILL)
+    wait_for("its end", lambda: not starter.place.is_served())
+    own_engine.forget("a")
+    assert not starter.place.is_served()
+    own_engine.close()
+    own_engine.forget("a")
+
+
 def test_what_is_refused_once_all_of_it_was_sent_is_told(engine: ServerEngine) -> None:
     text(engine, request("say ab", "the file", slot="a"))
     connection = Connection(engine._address)
