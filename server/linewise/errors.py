@@ -47,6 +47,10 @@ class ServerError(EngineError):
     """The model server cannot be started or reached, or ended in the middle of an answer."""
 
 
+class NewerServerError(ServerError):
+    """A model server of a newer version is in this one's place, and does not give way to it."""
+
+
 class ModelError(EngineError):
     """A model file is missing, damaged, or not of a kind that can be served."""
 

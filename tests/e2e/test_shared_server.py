@@ -92,6 +92,31 @@ def test_two_editors_share_a_server_that_outlives_the_first(
     assert second.stop() == 0
 
 
+def test_an_editor_goes_on_alone_where_a_newer_server_takes_the_place_of_its_own(
+    open_lsp: Callable[..., BareClient], folder: Path
+) -> None:
+    client = open_lsp()
+    answer = complete(client)
+    (place,) = served(folder)
+    record, before = place.read_record(), pid_of(place)
+    assert record is not None
+    os.kill(before, signal.SIGTERM)
+    wait_for("its end", lambda: not place.is_served())
+    newer = "import linewise; linewise.__version__ = '99.0.0'; from linewise.cli import main; main()"
+    command = [sys.executable, "-c", newer, "serve", "--model", record.model, "--key", place.key]
+    with subprocess.Popen(command, env={**os.environ, "LINEWISE_RUNTIME_DIR": str(folder)}) as process:
+        try:
+            wait_for("the newer server", lambda: (found := place.read_record()) and found.pid == process.pid)
+            assert complete(client) is None
+            assert complete(client) == answer
+            (message,) = client.shown_messages()
+            assert "99.0.0 runs" in message
+            assert process.poll() is None
+        finally:
+            process.terminate()
+    assert client.stop() == 0
+
+
 def test_without_a_server_the_model_runs_in_the_language_server_which_says_so_once(
     open_lsp: Callable[..., BareClient], folder: Path
 ) -> None:

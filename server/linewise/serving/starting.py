@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 import linewise
 from linewise.engines.protocol import CancelSignal
-from linewise.errors import ServerError
+from linewise.errors import NewerServerError, ServerError
 from linewise.serving import wire
 from linewise.serving.connection import Address, CancelledError, Connection, LostConnectionError
 from linewise.serving.fingerprint import fingerprint
@@ -118,11 +118,13 @@ class Starter:
     def _is_wanted(self, found: Reached) -> bool:
         """Whether it is of this version and has the model file as it is now.
 
-        Raises ServerError for a newer version's, which is not to give way to an older one.
+        Raises NewerServerError for a newer version's, which is not to give way to an older one.
         """
         theirs, ours = str(found.hello.get("version")), linewise.__version__
         if version_key(theirs) > version_key(ours):
-            raise ServerError(f"A server of Linewise {theirs} runs, and this is {ours}: restart this editor.")
+            raise NewerServerError(
+                f"A server of Linewise {theirs} runs, and this is {ours}: restart this editor to share it."
+            )
         same = theirs == ours and found.hello.get("protocol") == wire.PROTOCOL
         return same and found.hello.get("fingerprint") == fingerprint(self._model)
 
