@@ -98,11 +98,12 @@ def _toml(path: Path) -> Mapping[str, object]:
     if len(raw) > MAX_BYTES:
         raise ConfigurationError("is over 1 MiB: make it shorter")
     try:
-        return tomllib.loads(raw.decode("utf-8"))
+        table: Mapping[str, object] = tomllib.loads(raw.decode("utf-8"))
     except UnicodeDecodeError:
         raise ConfigurationError("is not UTF-8: save it as UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"is no TOML ({error}): correct that line") from None
+    return table
 
 
 def from_options(options: object, level: Level, place: str, folder: Path) -> Source:

@@ -1,4 +1,4 @@
-"""What the user is told outside of answers: each trouble once, in one sentence."""
+"""What the user is told outside of answers, in one sentence; the trouble of requests only once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from pygls.lsp.server import LanguageServer
 
 
 class Messages:
-    """Shows messages in the editor, never the same one twice in a row of requests."""
+    """Shows messages in the editor; of those that each request could repeat, none twice."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
         self._shown: set[str] = set()
+
+    def error(self, message: str) -> None:
+        """Show an error, also one that was shown before: it answers something that the user did."""
+        self._show(types.MessageType.Error, message)
+
+    def info(self, message: str) -> None:
+        """Show what came of something that the user did."""
+        self._show(types.MessageType.Info, message)
 
     def error_once(self, message: str) -> None:
         """Show an error, unless it was shown before."""
@@ -24,6 +32,7 @@ class Messages:
     def _once(self, kind: types.MessageType, message: str) -> None:
         if message not in self._shown:
             self._shown.add(message)
-            self._server.window_show_message(
-                types.ShowMessageParams(type=kind, message=f"Linewise: {message}")
-            )
+            self._show(kind, message)
+
+    def _show(self, kind: types.MessageType, message: str) -> None:
+        self._server.window_show_message(types.ShowMessageParams(type=kind, message=f"Linewise: {message}"))

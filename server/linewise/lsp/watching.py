@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import ObservedWatch
 
 from linewise.configuration import FILE_NAMES, Configuration, Settings, user_file
 from linewise.errors import LinewiseError
@@ -29,6 +30,7 @@ QUIET_SECONDS = 0.5
 """How long nothing must change before it is looked at: a file is seldom written at once."""
 
 _READING = frozenset({"opened", "closed_no_write"})
+_LEAVING = frozenset({"deleted", "moved"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Watching:
         self._task: asyncio.Task[None] | None = None
         self._again = False
         self._observer = Observer()
-        self._folders: set[Path] = set()
+        self._folders: dict[Path, ObservedWatch] = {}
+        self._gone: set[Path] = set()  # what was deleted or moved, folders that are watched among it
         self._followed: frozenset[Path] = frozenset()
         self._places: tuple[Path, ...] = ()
         self._served = self._asked = Identity(())
@@ -91,16 +94,22 @@ class Watching:
         """Watch the folders of what is to be followed, as far as they are there; on a thread."""
         self._followed = frozenset([*self._places, *filter(None, [model])])
         files = [place.parent for place in self._followed] + [registry_folder()]
-        for folder in {_nearest(folder) for folder in files} - self._folders:
+        while self._gone:
+            watch = self._folders.pop(self._gone.pop(), None)
+            if watch is not None:  # of a folder that was made anew nothing would come
+                self._observer.unschedule(watch)
+        for folder in {_nearest(folder) for folder in files} - self._folders.keys():
             try:
-                self._observer.schedule(_Handler(self._changed_from_thread), str(folder), recursive=False)
+                self._folders[folder] = self._observer.schedule(
+                    _Handler(self._changed_from_thread), str(folder), recursive=False
+                )
             except OSError as error:
                 logger.warning("%s is not watched: %s", folder, error)
-            self._folders.add(folder)
 
-    def _changed_from_thread(self, paths: Iterable[Path]) -> None:
+    def _changed_from_thread(self, paths: Set[Path], gone: Set[Path]) -> None:
         registry, followed = registry_folder(), self._followed
         parents = {parent for place in followed for parent in place.parents}
+        self._gone.update(parents & gone)
         if self._loop is not None and any(
             path in followed or path in parents or path.parent == registry for path in paths
         ):
@@ -129,9 +138,13 @@ class Watching:
                 return
 
     async def _follow_once(self) -> None:
+        # Watched before it is read, so that no change falls between the two.
+        await asyncio.to_thread(self._watch, self._asked.model)
         configuration = await asyncio.to_thread(self._read)
         identity = await asyncio.to_thread(_identity, configuration.settings)
-        await asyncio.to_thread(self._watch, identity.model)
+        if identity.model != self._asked.model:
+            await asyncio.to_thread(self._watch, identity.model)
+            identity = await asyncio.to_thread(_identity, configuration.settings)
         for problem in configuration.problems:
             self._messages.error_once(problem.message)
         if any(not problem.refused for problem in configuration.problems):
@@ -147,26 +160,25 @@ class Watching:
         try:
             model = await self._loading.replace(settings, hold=in_place)
         except LinewiseError as error:
-            self._messages.error_once(
-                f"The model that is set now is not used, and the one before stays: {error}"
-            )
+            self._messages.error(f"The model that is set now is not used, and the one before stays: {error}")
             return
         self._served = identity
         if model.notice is not None:
             self._messages.info_once(model.notice)
-        self._messages.info_once(f"{model.engine.info.name} is served from now on.")
+        self._messages.info(f"{model.engine.info.name} is served from now on.")
 
 
 class _Handler(FileSystemEventHandler):
-    """Tells of the paths that something happened to."""
+    """Tells of the paths that something happened to, and of those that are no longer what they were."""
 
-    def __init__(self, tell: Callable[[Iterable[Path]], None]) -> None:
+    def __init__(self, tell: Callable[[Set[Path], Set[Path]], None]) -> None:
         self._tell = tell
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog, on a thread of its own."""
         if event.event_type not in _READING:
-            self._tell({Path(str(path)) for path in (event.src_path, event.dest_path) if path})
+            paths = {Path(str(path)) for path in (event.src_path, event.dest_path) if path}
+            self._tell(paths, {Path(str(event.src_path))} if event.event_type in _LEAVING else set())
 
 
 def _identity(settings: Settings) -> Identity:
