@@ -19,6 +19,7 @@ Speculation: TypeAlias = Literal["auto", "on", "off"]
 _WEIGHT = 1 / 8  # of the latest measurement in the mean
 _AT_FIRST = 0.2  # what a further token is believed to cost: so little that it is tried, and then known
 _FORGOTTEN = 1 - 1 / 1024  # a step: what is not done gets cheaper in memory, until it is tried again
+_WORTH = 0.9  # of the time without a draft, at most: looking up and going back are not free either
 _SPIKE = 4  # times the mean, beyond which a step says more of the machine than of the model
 
 
@@ -71,7 +72,7 @@ class Pace:
         """
         if cached.bit_length() not in self._single:
             return 0
-        best, least = 0, 1.0
+        best, least = 0, _WORTH
         expected = probability = 1.0
         for length in range(1, min(LONGEST_DRAFT, len(guess.tokens)) + 1):
             probability *= odds.of(guess.agreeing + length - 1)
