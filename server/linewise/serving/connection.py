@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import h11
@@ -40,7 +40,7 @@ class Address:
 
     socket: str | None
     port: int | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)  # never into a log or a message
 
 
 class Connection:

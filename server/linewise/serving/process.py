@@ -34,8 +34,8 @@ from linewise.serving.place import LONGEST_SOCKET_PATH, Place, Record, write_pri
 
 logger = logging.getLogger(__name__)
 
-IDLE_SECONDS = 600.0
-"""How long a server that nobody is connected to keeps its model."""
+IDLE_SECONDS = 1800.0
+"""How long a server that nobody is connected to keeps its model, as `serve.idle_minutes` has it, too."""
 
 GRACE_SECONDS = 30
 """How long generations may go on once the server is to end."""

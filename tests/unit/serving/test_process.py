@@ -428,6 +428,10 @@ def test_a_socket_is_taken_from_dead_servers_only(
     assert text(own_engine, "say ok") == "ok"
 
 
+def test_an_address_that_is_logged_does_not_tell_its_token() -> None:
+    assert "secret" not in repr(Address(None, 80, "secret"))
+
+
 def test_nobody_listens_is_known_at_once(tmp_path: Path) -> None:
     with pytest.raises(LostConnectionError):
         Connection(Address(str(tmp_path / "none")))
