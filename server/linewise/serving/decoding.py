@@ -151,6 +151,7 @@ class Decoder:
             error = EngineError("The scheduler failed, as its log says: try again, or start it anew.")
             self._finish((*self._running, *self._waiting), error)
             for stream in self._cache.streams:
+                self._cache.give_back(stream)
                 self._cache.cut(stream, 0)
 
     def _drop_what_is_over(self) -> None:
@@ -168,8 +169,9 @@ class Decoder:
                 continue
             if len(self._running) >= self._lanes and not self._preempt(task):
                 return
-            self._waiting.remove(task)
+            # First: were this to fail, a task in neither list would never end.
             task.stream = self._cache.take(task.request.slot, task.tokens)
+            self._waiting.remove(task)
             if task.began is None:
                 task.began, task.reused = time.perf_counter(), len(task.stream.tokens)
             self._running.append(task)

@@ -506,6 +506,16 @@ class TestFaults:
         assert "ZeroDivisionError" in caplog.text
         assert len(list(scheduler.stream(ask(max_tokens=3)))) == 3
 
+    def test_a_fault_in_finding_a_stream_hangs_nobody(
+        self, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(scheduler._decoder._cache, "take", lambda *_: 1 / 0)
+            reader = Reader(scheduler.stream(ask()))
+            reader.join(60)
+        assert "scheduler failed" in reader.error
+        assert len(list(scheduler.stream(ask(max_tokens=3)))) == 3
+
     def test_a_cancel_signal_that_fails_hangs_nobody(self, scheduler: Scheduler, caplog) -> None:
         class Broken:
             def is_set(self) -> bool:
