@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from linewise.engines.protocol import Sampling, Token
+from linewise.engines.protocol import Request, Sampling, Segment, Token
 from linewise.engines.sampling import Logits, Sampler
 from linewise.engines.token_text import TokenText
 from linewise.engines.vocabulary import SpellingIndex, Vocabulary
@@ -36,6 +36,31 @@ class Plan:
     healed: bytes
     stops: frozenset[int]
     max_tokens: int
+
+
+def plan_of(
+    request: Request,
+    tokenize: Callable[[Sequence[Segment]], tuple[int, ...]],
+    special: Callable[[str], int],
+    limit: int,
+) -> Plan:
+    """`request` in token ids, for a context of `limit` tokens. Raises EngineError when it cannot be done."""
+    prompt = tokenize(request.prompt)
+    stops = frozenset(special(text) for text in request.stop)
+    if not prompt:
+        raise EngineError("The prompt is empty: a model needs at least one token to go on from.")
+    if len(prompt) > limit:
+        raise EngineError(
+            f"The prompt has {len(prompt)} tokens and the context holds {limit}: "
+            "send less of the document, or take a model with a longer context."
+        )
+    try:
+        healed = request.healed.encode()
+    except UnicodeEncodeError:
+        raise EngineError(
+            f"No token can spell the lone surrogate in {request.healed!r}: do not heal it."
+        ) from None
+    return Plan(prompt, healed, stops, request.sampling.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)

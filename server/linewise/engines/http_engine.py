@@ -15,10 +15,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from linewise.engines.generation import Plan
+from linewise.engines.generation import Plan, plan_of
 from linewise.engines.http_servers import Chunk, Prompt, Served, Servers, Stream
 from linewise.engines.protocol import CancelSignal, HttpOptions, ModelInfo, Request, Segment, Token
-from linewise.engines.tokenizer_json import Tokenization, begin_token, fim_tokens, plan_of, read_tokenizer
+from linewise.engines.tokenizer_json import Tokenization, begin_token, fim_tokens, read_tokenizer
 from linewise.engines.tokenizer_json import read_vocabulary as vocabulary_of
 from linewise.errors import EngineError, ModelError
 

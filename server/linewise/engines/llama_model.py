@@ -15,7 +15,7 @@ import numpy as np
 
 from linewise.engines import llama_library
 from linewise.engines.cores import Threads, default_threads
-from linewise.engines.generation import Choices, Plan
+from linewise.engines.generation import Choices, Plan, plan_of
 from linewise.engines.gguf_file import read_gguf, require_language_model
 from linewise.engines.llama_library import api
 from linewise.engines.protocol import FimTokens, ModelInfo, Request, Segment
@@ -73,23 +73,7 @@ class LlamaModel:
 
     def plan(self, request: Request) -> Plan:
         """`request` in token ids. Raises EngineError when it cannot be done."""
-        prompt = self.tokenize(request.prompt)
-        stops = frozenset(self._special(text) for text in request.stop)
-        if not prompt:
-            raise EngineError("The prompt is empty: a model needs at least one token to go on from.")
-        limit = self.info.context_length
-        if len(prompt) > limit:
-            raise EngineError(
-                f"The prompt has {len(prompt)} tokens and the context holds {limit}: "
-                "send less of the document, or load the model with a longer context."
-            )
-        try:
-            healed = request.healed.encode()
-        except UnicodeEncodeError:
-            raise EngineError(
-                f"No token can spell the lone surrogate in {request.healed!r}: do not heal it."
-            ) from None
-        return Plan(prompt, healed, stops, request.sampling.max_tokens)
+        return plan_of(request, self.tokenize, self._special, self.info.context_length)
 
     def require_open(self) -> None:
         """Raise EngineError where the model was closed."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from linewise.engines.generation import Choices, Plan
+from linewise.engines.generation import Choices, Plan, plan_of
 from linewise.engines.protocol import FimTokens, Request, Segment
 from linewise.engines.vocabulary import SpellingIndex, Vocabulary
 from linewise.errors import EngineError, ModelError
@@ -132,31 +132,6 @@ class Tokenization:
                 f"{self._name} has no special token {text!r}: use the format it was trained on."
             )
         return found
-
-
-def plan_of(
-    request: Request,
-    tokenize: Callable[[Sequence[Segment]], tuple[int, ...]],
-    special: Callable[[str], int],
-    limit: int,
-) -> Plan:
-    """`request` in token ids, for a context of `limit` tokens. Raises EngineError when it cannot be done."""
-    prompt = tokenize(request.prompt)
-    stops = frozenset(special(text) for text in request.stop)
-    if not prompt:
-        raise EngineError("The prompt is empty: a model needs at least one token to go on from.")
-    if len(prompt) > limit:
-        raise EngineError(
-            f"The prompt has {len(prompt)} tokens and the context holds {limit}: "
-            "send less of the document, or take a model with a longer context."
-        )
-    try:
-        healed = request.healed.encode()
-    except UnicodeEncodeError:
-        raise EngineError(
-            f"No token can spell the lone surrogate in {request.healed!r}: do not heal it."
-        ) from None
-    return Plan(prompt, healed, stops, request.sampling.max_tokens)
 
 
 @cache
