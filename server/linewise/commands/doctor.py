@@ -154,12 +154,13 @@ def _model(path: Path | None, configuration: Configuration) -> Iterator[Check]:
     try:
         with loaded_model(path, configuration.settings) as (engine, form):
             info, seconds = engine.info, perf_counter() - started
+            # A server does not tell how large its model is.
+            size = f"{info.parameters / 1e6:.1f}M parameters, {info.size_bytes / 2**20:.1f} MiB, "
             yield Check(
                 "model",
                 "ok",
-                f"{info.name} ({chosen}): {info.parameters / 1e6:.1f}M parameters, "
-                f"{info.size_bytes / 2**20:.1f} MiB, context {info.context_length}, format {form.name}, "
-                f"loaded in {seconds:.2f} s",
+                f"{info.name} ({chosen}): {size if info.size_bytes else ''}context {info.context_length}, "
+                f"format {form.name}, loaded in {seconds:.2f} s",
             )
             yield _generation(engine, form)
     except LinewiseError as error:

@@ -107,7 +107,7 @@ def add_command(file: Path, name: str | None, link: bool, use_it: bool) -> None:
 def use_command(name: str) -> None:
     """Serve NAME when no model is named; `embedded` is the one that comes with Linewise."""
     _registry().use(name)
-    click.echo(f"{name} is served from now on; a language server that runs takes it when it starts again.")
+    click.echo(f"{name} is served from now on, also by editors that are open.")
 
 
 @models_command.command("remove")

@@ -233,8 +233,9 @@ class Servers:
         except httpx.HTTPError as error:
             raise _PassingError(f"{address} cannot be reached ({error or type(error).__name__})") from None
         if answer.status_code in (401, 403):
+            what = "refuses the key" if "authorization" in self._client.headers else "wants a key"
             raise EngineError(
-                f"{address} wants a key: set LINEWISE_HTTP_KEY, or http.key_file in your own linewise.toml."
+                f"{address} {what}: set LINEWISE_HTTP_KEY, or http.key_file in your own linewise.toml."
             )
         if answer.status_code != 200:
             raise _PassingError(f"{address} answers {path} with status {answer.status_code}")

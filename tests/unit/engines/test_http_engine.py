@@ -291,9 +291,10 @@ class TestFaults:
     ) -> None:
         connect(second, key="secret")
         assert second.headers[-1]["authorization"] == "Bearer secret"
-        second.statuses = [401]
-        with pytest.raises(EngineError, match="LINEWISE_HTTP_KEY"):
-            connect(second)
+        for key, told in ((None, "wants a key"), ("wrong", "refuses the key")):
+            second.statuses = [401]
+            with pytest.raises(EngineError, match=f"{told}: set LINEWISE_HTTP_KEY"):
+                connect(second, key=key)
 
     def test_what_no_server_says_must_be_set(
         self, connect: Callable[..., HttpEngine], second: CompletionsServer
