@@ -199,7 +199,7 @@ class StreamCache:
         seconds = time.perf_counter() - began
         if not is_draft:
             self._threads.saw(row, seconds)
-        if is_usual and (is_draft or row == 1):
+        if is_usual and (row == 1 or (is_draft and pieces[0].every)):  # typed text has logits for one token
             like_before = row == self._rows_before
             self.pace.saw_step(len(pieces[0].stream.tokens), row, seconds, like_before=like_before)
         self._rows_before = row if len(pieces) == 1 else 0
