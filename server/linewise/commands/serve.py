@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 STOP_SECONDS = 40.0
 
 
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """`value`, which click lets be no number at all."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of minutes", context, parameter)
+    return value
+
+
 @click.group("serve", invoke_without_command=True)
 @model_option
 @click.option(
@@ -32,6 +40,7 @@ STOP_SECONDS = 40.0
     "--idle",
     "idle_minutes",
     type=click.FloatRange(min=0),
+    callback=_finite,
     help="End when nobody has been connected for so many minutes; 0: never. Default: as set, or 30.",
 )
 @click.option("--key", hidden=True, help="Name of the place to serve at, as who starts this knows it.")
@@ -84,6 +93,9 @@ def status_command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"servers": found}, indent=2))
     for server in () if as_json else found:
+        if server["state"] == "starting":
+            click.echo(f"A server is starting; its log is {server['log']}.")
+            continue
         click.echo(
             f"{server['model']}: process {server['pid']}, Linewise {server['version']}, "
             f"{_shown(server['socket'], server['port'])}, {server['state']}"
@@ -142,14 +154,14 @@ def _described(place: Place, record: Record | None) -> dict[str, Any]:
     from linewise.serving.starting import running  # noqa: PLC0415
 
     if record is None:
-        unknown = dict.fromkeys(("pid", "version", "socket", "port", "token_file"))
-        return {"model": place.key, **unknown, "state": "starting"}
+        unknown = dict.fromkeys(("pid", "version", "model", "socket", "port", "token_file"))
+        return {**unknown, "state": "starting", "log": str(place.log)}
     try:
         state = "serving" if running(place) is not None else "not answering"
     except ServerError:
         state = "not answering"
     token_file = None if record.port is None else str(place.token)
-    return {**asdict(record), "token_file": token_file, "state": state}
+    return {**asdict(record), "token_file": token_file, "state": state, "log": str(place.log)}
 
 
 def _shown(path: str | None, port: int | None) -> str:

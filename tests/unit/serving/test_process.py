@@ -349,6 +349,20 @@ def test_the_command_line_tells_stops_and_shows_logs(own_engine: ServerEngine, s
     assert (status.returncode, status.stdout) == (1, "No model server runs.\n")
 
 
+def test_a_server_that_is_starting_is_told_as_one(starter: Starter) -> None:
+    with starter.place.held():
+        (server,) = json.loads(linewise_serve("status", "--json").stdout)["servers"]
+        told = linewise_serve("status")
+    assert (server["state"], server["pid"]) == ("starting", None)
+    assert (told.returncode, "None" in told.stdout) == (0, False)
+    assert told.stdout == f"A server is starting; its log is {starter.place.log}.\n"
+
+
+def test_minutes_that_are_no_number_are_refused() -> None:
+    ended = linewise_serve("--idle", "nan")
+    assert (ended.returncode, "no number of minutes" in ended.stderr) == (2, True)
+
+
 def test_a_port_with_its_token_serves_openais_own_client(tiny_gguf: Path, runtime: Path) -> None:
     import openai
 
