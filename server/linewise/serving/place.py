@@ -212,8 +212,8 @@ def _require_private(folder: Path, is_named: bool) -> None:
         return
     if is_named and any(folder.iterdir()):  # a home folder, say, that others are meant to read
         raise ServerError(
-            f"Others may enter the folder {folder}: run `chmod 700 {folder}`, "
-            f"or name another one in {RUNTIME_VARIABLE}."
+            f"Others may enter the folder {folder}, which holds other things: name one of its own in "
+            f"{RUNTIME_VARIABLE}, or close it to them (chmod 700)."
         )
     folder.chmod(0o700)
 
