@@ -99,7 +99,7 @@ def test_foreign_files_are_refused_by_what_they_are(tmp_path: Path, content: byt
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no model file at .*nothing\.gguf"):
         load_engine(tmp_path / "nothing.gguf")
-    with pytest.raises(ModelError, match="is a folder"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         load_engine(tmp_path)
 
 

@@ -25,7 +25,7 @@ PROMPT = (
 
 
 @pytest.fixture(scope="module")
-def reference(tiny_checkpoint: Path) -> LlamaForCausalLM:
+def hugging_face(tiny_checkpoint: Path) -> LlamaForCausalLM:
     torch.set_num_threads(1)
     return LlamaForCausalLM.from_pretrained(tiny_checkpoint, dtype=torch.float32).eval()
 
@@ -38,13 +38,13 @@ def tokenizer(tiny_checkpoint: Path) -> Tokenizer:
 
 
 def test_logits_are_those_of_transformers(
-    engine: LlamaCppEngine, reference: LlamaForCausalLM, tiny_gguf: Path
+    engine: LlamaCppEngine, hugging_face: LlamaForCausalLM, tiny_gguf: Path
 ) -> None:
     prompt = engine.tokenize((*PROMPT, Segment("    return math.pi\n" * 50)))
     model = llama_library.load_model(tiny_gguf)
     slot = CacheSlot(model, engine.info.vocabulary_size, tokens=512, threads=Threads(1, 1))
     with torch.no_grad():
-        expected = reference(torch.tensor([prompt])).logits[0].numpy()
+        expected = hugging_face(torch.tensor([prompt])).logits[0].numpy()
     for length in (1, 7, 260, len(prompt)):  # within and across chunks
         kept = slot.reuse(prompt[:length])
         logits = slot.read(prompt[kept:length])
@@ -55,20 +55,20 @@ def test_logits_are_those_of_transformers(
     llama_library.api.llama_model_free(model)
 
 
-def test_greedy_text_is_that_of_transformers(engine: LlamaCppEngine, reference: LlamaForCausalLM) -> None:
+def test_greedy_text_is_that_of_transformers(engine: LlamaCppEngine, hugging_face: LlamaForCausalLM) -> None:
     ids = list(engine.tokenize(PROMPT))
     tokens = list(engine.stream(Request(PROMPT, Sampling(max_tokens=40))))
     assert len(tokens) == 40
     for token in tokens:
         with torch.no_grad():
-            scores = reference(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+            scores = hugging_face(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
         assert token.id == int(scores.argmax())
         assert token.logprob == pytest.approx(float(scores.max()), abs=0.05)
         ids.append(token.id)
 
 
 def test_a_special_token_tells_how_likely_the_end_was_in_its_place(
-    engine: LlamaCppEngine, reference: LlamaForCausalLM, tokenizer: Tokenizer
+    engine: LlamaCppEngine, hugging_face: LlamaForCausalLM, tokenizer: Tokenizer
 ) -> None:
     ends = [tokenizer.token_to_id(name) for name in ("<|endoftext|>", "<|file|>")]
     told = 0
@@ -78,7 +78,7 @@ def test_a_special_token_tells_how_likely_the_end_was_in_its_place(
         for token in engine.stream(Request(PROMPT, sampling, stop=("<|file|>",))):
             if token.special:
                 with torch.no_grad():
-                    scores = reference(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+                    scores = hugging_face(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
                 assert token.end_logprob == pytest.approx(float(scores[ends].logsumexp(0)), abs=0.05)
                 told += 1
             else:
