@@ -37,7 +37,9 @@ def open_lsp(folder: Path) -> Iterator[Callable[..., BareClient]]:
 
     def start(**variables: str) -> BareClient:
         environment = {
-            **os.environ, "LINEWISE_SERVE_ENABLED": "true", "LINEWISE_RUNTIME_DIR": str(folder), **variables,
+            **os.environ, "LINEWISE_SERVE_ENABLED": "true", "LINEWISE_RUNTIME_DIR": str(folder),
+            "LINEWISE_SERVE_IDLE_MINUTES": "1",  # where the tests are killed, nothing else ends a server
+            **variables,
         }  # fmt: skip
         process = subprocess.Popen(
             [sys.executable, "-m", "linewise", "lsp", "--verifier", "none"],

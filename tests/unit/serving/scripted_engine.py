@@ -85,7 +85,8 @@ def main() -> None:
     model = Path(sys.argv[sys.argv.index("--model") + 1])
     with model.with_suffix(".starts").open("a") as starts:
         starts.write(f"{os.getpid()}\n")
-    options = ServerOptions(idle_seconds=float(os.environ.get("SCRIPTED_IDLE", "0")))
+    # Where the tests are killed, nothing else ends it.
+    options = ServerOptions(idle_seconds=float(os.environ.get("SCRIPTED_IDLE", "120")))
     serve_model(model, place_named(sys.argv[sys.argv.index("--key") + 1]), ScriptedEngine, options)
 
 
