@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -12,12 +13,19 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # `import tiny_model` works under any import mode
 
 # No test, nor a process that it starts, sees the models that the developer registered, or their settings.
-os.environ["LINEWISE_MODELS"] = tempfile.mkdtemp(prefix="linewise-test-models-")
-os.environ["LINEWISE_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="linewise-test-config-")) / "linewise.toml")
+FOLDERS = [tempfile.mkdtemp(prefix=f"linewise-test-{part}-") for part in ("models", "config", "run")]
+os.environ["LINEWISE_MODELS"] = FOLDERS[0]
+os.environ["LINEWISE_CONFIG"] = str(Path(FOLDERS[1]) / "linewise.toml")
 
 # No language server under test starts or uses a model server, unless the test is about that.
 os.environ["LINEWISE_SERVE_ENABLED"] = "false"
-os.environ["LINEWISE_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="linewise-test-")
+os.environ["LINEWISE_RUNTIME_DIR"] = FOLDERS[2]
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing of these folders behind."""
+    for folder in FOLDERS:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

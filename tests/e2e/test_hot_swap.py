@@ -23,9 +23,10 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_gguf: Path) -> 
     monkeypatch.delenv("LINEWISE_SERVE_ENABLED", raising=False)
     shutil.copy(tiny_gguf, tmp_path / "one.gguf")
     write(path, tmp_path / "one.gguf")
-    monkeypatch.setenv("LINEWISE_RUNTIME_DIR", tempfile.mkdtemp(prefix="lw-", dir="/tmp"))
-    yield path
-    linewise("serve", "stop")
+    with tempfile.TemporaryDirectory(prefix="lw-", dir="/tmp") as runtime:
+        monkeypatch.setenv("LINEWISE_RUNTIME_DIR", runtime)
+        yield path
+        linewise("serve", "stop")
 
 
 @pytest.fixture
