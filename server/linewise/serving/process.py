@@ -189,7 +189,8 @@ def _listen(place: Place, options: ServerOptions) -> tuple[socket.socket, Addres
 def _listen_on_path(path: Path) -> socket.socket:
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         raise ServerError(
-            f"The path {path} is too long for a socket: name a shorter folder in LINEWISE_RUNTIME_DIR."
+            f"The path {path} is too long for a socket: name a shorter folder in LINEWISE_RUNTIME_DIR, "
+            "or a shorter path in serve.socket if you set that."
         )
     before = os.umask(0o177)
     try:

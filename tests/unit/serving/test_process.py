@@ -408,6 +408,14 @@ def test_a_socket_path_that_is_too_long_is_told(
         ServerEngine(Starter(tiny_gguf))
 
 
+def test_a_named_socket_whose_path_is_too_long_is_told(
+    runtime: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINEWISE_SERVE_SOCKET", str(runtime / ("long" * 30)))
+    ended = linewise_serve("--model", str(tiny_gguf))
+    assert (ended.returncode, "a shorter path in serve.socket" in ended.stderr) == (1, True)
+
+
 def test_a_socket_is_put_in_no_files_place(
     runtime: Path, tiny_gguf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
