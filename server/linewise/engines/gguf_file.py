@@ -106,7 +106,7 @@ def read_gguf(path: Path) -> GgufSummary:
                 return _Header(view, size).read()
     except FileNotFoundError:
         raise ModelError(
-            f"There is no model file at {path}: check the path, or download the model."
+            f"There is no model file at {path}: check the path, or name a model of `linewise models list`."
         ) from None
     except IsADirectoryError:
         raise ModelError(f"{path} is a folder: name the .gguf file in it.") from None
