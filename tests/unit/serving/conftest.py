@@ -13,8 +13,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from servers import SCRIPTED, end_servers
+from steps import Gate
 
+from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.serving.client import ServerEngine
+from linewise.serving.scheduler import Scheduler
 from linewise.serving.starting import Starter
 
 
@@ -68,3 +71,26 @@ def engine(shared_starter: Starter) -> Iterator[ServerEngine]:
     engine = ServerEngine(shared_starter)
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_gguf: Path) -> Iterator[LlamaCppEngine]:
+    """The plain engine, which says what each generation would be alone."""
+    engine = LlamaCppEngine(tiny_gguf, threads=1)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def scheduler(tiny_gguf: Path) -> Iterator[Scheduler]:
+    scheduler = Scheduler(tiny_gguf, threads=1, lanes=4, slots=6)
+    yield scheduler
+    scheduler.close()
+
+
+@pytest.fixture(autouse=True)
+def no_gate_stays_shut() -> Iterator[None]:
+    yield
+    for gate in Gate.made:
+        gate.open()
+    Gate.made.clear()
