@@ -26,6 +26,7 @@ from linewise.formats.protocol import Cursor, Format, Prompt
 CLOSERS = frozenset(")]}>\"'`,:; \t")  # what editors put after the cursor on their own
 LONGEST_LINE = 240  # characters; a longer one is a loop inside a line
 LOOK_AHEAD = 16  # lines below the cursor that a completion may run into
+_LEAST_MEETING = 2  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +203,28 @@ class _Answer:
         lines = _without_overlap(self.lines, self.place.following)
         if not lines or not lines[0].startswith(self.place.typed):
             return None
-        text, replaced = "\n".join([lines[0][len(self.place.typed) :], *lines[1:]]), 0
-        tail = self.place.tail.rstrip()
-        if not tail:
-            text = text.rstrip()
-        elif text.rstrip().endswith(tail):
-            text = text.rstrip()[: -len(tail)]
-        elif _holds(text, tail):
-            replaced = len(self.place.tail)
-        elif not set(tail) <= CLOSERS:
-            return None  # it would take away text that stands after the cursor
-        return (text, replaced) if text.strip() else None
+        return before_tail("\n".join([lines[0][len(self.place.typed) :], *lines[1:]]), self.place.tail)
+
+
+def before_tail(text: str, tail: str) -> tuple[str, int] | None:
+    """What of a model's `text` is to be inserted before `tail`, the rest of the line behind the cursor.
+
+    With it, how many characters of `tail` it replaces. None where nothing is left to insert, or where the
+    text would take away what stands behind the cursor.
+    """
+    replaced = 0
+    wanted = tail.rstrip()
+    if not wanted:
+        text = text.rstrip()
+    elif text.rstrip().endswith(wanted):
+        text = text.rstrip()[: -len(wanted)]
+    elif _holds(text, wanted):
+        replaced = len(tail)
+    elif (meeting := _meeting(text, wanted)) is not None:
+        text = text[:meeting]
+    elif not set(wanted) <= CLOSERS:
+        return None
+    return (text, replaced) if text.strip() else None
 
 
 def _without_overlap(lines: Sequence[str], following: Sequence[str]) -> list[str]:
@@ -228,6 +240,16 @@ def _holds(text: str, part: str) -> bool:
     """Whether all characters of `part` stand in `text`, in order."""
     rest = iter(text)
     return all(character in rest for character in part)
+
+
+def _meeting(text: str, tail: str) -> int | None:
+    """Where `text` first runs longest like the beginning of `tail`, from where on it would only change that.
+
+    None where that is less than two characters: a single one, mostly a blank or a bracket, meets by chance.
+    """
+    runs = (tail[:length] for length in range(len(tail), _LEAST_MEETING - 1, -1))
+    longest = next((run for run in runs if run in text), None)
+    return None if longest is None else text.index(longest)
 
 
 def _indentation(line: str) -> int:

@@ -60,6 +60,10 @@ def completed(scripted, marked, answer, **options):
         ("x = f(|, b)\n", "a, b)\n", "x = f(a, b)\n"),
         ("foo(|)\n", "a) + b\n", "foo(a) + b\n"),
         ("foo(|)\n", "a\n", "foo(a)\n"),
+        # what comes out otherwise ends where it begins like the text behind the cursor, longest run first
+        ("    await run_|rocess(TRUE)\n", "process(\n", "    await run_process(TRUE)\n"),
+        ("def|_simple_7():\n", " test_simple_8():\n", "def test_simple_7():\n"),
+        ("x = |, b)  # c\n", "f(a, b) + g(a, d)\n", "x = f(a, b)  # c\n"),
         # one line where text follows the cursor
         ("foo(|)\n", "a)\nbar()\n", "foo(a)\n"),
         # what stands below is not written again
@@ -83,6 +87,7 @@ def test_what_is_accepted_is_what_was_missing(scripted, marked, answer, after):
         ("x = 1|\n", "   \n"),
         ("x = 1\n|\nreturn x\n", "return x\n"),  # the next line again
         ("x = |a + b\n", "c\n"),  # it would take away text after the cursor
+        ("x = |/ z\n", "y/2\n"),  # one character in common says little
     ],
 )
 def test_nothing_is_offered_where_there_is_nothing_to_add(scripted, marked, answer):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from linewise.assistant import verifier_for
+from linewise.assistant.inline import before_tail
 from linewise.engines.protocol import Engine
 from linewise.formats import Format, get_format
 from linewise.verify.protocol import Verifier
@@ -92,10 +93,10 @@ def evaluate_baseline(
         before = "\n".join((*lines[max(0, at - _CONTEXT) : at], current[:column]))
         rest, tokens = model.complete(before + "\n" * (task.needed - 1))
         text = "\n" * (task.needed - 1) + rest
-        tail = current[column:].rstrip()
-        if tail and text.endswith(tail):
-            text = text[: -len(tail)]
-        return Suggestion(text if text.strip() else None, column, column, tokens, (), None)
+        shown = before_tail(text, current[column:])
+        if shown is None:
+            return Suggestion(None, column, column, tokens, (), None)
+        return Suggestion(shown[0], column, column + shown[1], tokens, (), None)
 
     return _evaluate(answer, None, tasks, settings, about, out, restart=restart)
 
