@@ -182,6 +182,7 @@ class Decoder:
         if last.rank <= task.rank:
             return False
         self._running.remove(last)
+        last.tell(at_once=True)  # what it has so far shall not wait with it
         self._leave(last)
         self._waiting.append(last)
         self._ledger.preempted += 1

@@ -9,14 +9,14 @@ older one; and when too many wait, BusyError comes at once.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from linewise.engines.generation import Lane
 from linewise.engines.llama_library import api
 from linewise.engines.llama_model import LlamaModel
-from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment
+from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment, Token
 from linewise.errors import EngineError
 from linewise.serving.cache import CHUNK, StreamCache
 from linewise.serving.decoding import Decoder
@@ -100,12 +100,27 @@ class Scheduler:
         prompt is empty or does not fit, when the vocabulary cannot spell the healed text, or when the back
         end fails; BusyError, from the iterator, when too many wait.
         """
+        return self._stream(request, cancel)
+
+    def batches(
+        self, request: Request, cancel: CancelSignal | None = None, *, gather_seconds: float
+    ) -> Generator[list[Token], None, None]:
+        """Generate as `stream` does, but give tokens out together: the first at once, then those that came in
+        `gather_seconds`.
+
+        A thread that waits for each token and takes it costs the one that decodes a good part of the token.
+        """
+        return self._stream(request, cancel, gather_seconds).batches()
+
+    def _stream(
+        self, request: Request, cancel: CancelSignal | None, gather_seconds: float = 0.0
+    ) -> TokenStream:
         self._model.require_open()
         plan = self._model.plan(request)
         lane = Lane(plan, request.sampling, self._model.choices, self._info.context_length)
         if plan.healed:
             self._model.choices.allowed(plan.healed)  # what cannot be spelled is refused now
-        task = Task(request, lane, list(plan.prompt), cancel, prompt_tokens=len(plan.prompt))
+        task = Task(request, lane, list(plan.prompt), cancel, gather_seconds, len(plan.prompt))
         return TokenStream(task, self._decoder.submit)
 
     def forget(self, slot: str) -> None:

@@ -41,6 +41,7 @@ class Task:
     lane: Lane
     tokens: list[int]
     cancel: CancelSignal | None
+    gather_seconds: float = 0.0  # how long tokens gather after the last that the caller was sent
     prompt_tokens: int = 0
     number: int = 0
     stream: Stream | None = None
@@ -58,6 +59,7 @@ class Task:
     first_token: float | None = None
     outbox: SimpleQueue[list[Token] | _End] = field(default_factory=SimpleQueue)
     _told: int = 0
+    _told_at: float = 0.0
 
     @property
     def rank(self) -> int:
@@ -86,17 +88,23 @@ class Task:
         """How many leading tokens it has in common with `other`."""
         return common_prefix(self.tokens, other.tokens)
 
-    def tell(self) -> None:
-        """Send the caller the tokens that are new."""
+    def tell(self, *, at_once: bool = False) -> None:
+        """Send the caller what is new: the first token at once, the others gathered unless `at_once`."""
+        if len(self.lane.tokens) == self._told:
+            return
+        now = time.perf_counter()
+        if self.first_token is None:
+            self.first_token = now
+        elif not at_once and now - self._told_at < self.gather_seconds:
+            return
         fresh = list(self.lane.tokens[self._told :])
-        if fresh:
-            if self.first_token is None:
-                self.first_token = time.perf_counter()
-            self._told += len(fresh)
-            self.outbox.put(fresh)
+        self._told += len(fresh)
+        self._told_at = now
+        self.outbox.put(fresh)
 
     def finish(self, error: EngineError | None = None) -> RequestStatistics:
         """Send the caller the end, and `error` if that is why. Only once."""
+        self.tell(at_once=True)
         now = time.perf_counter()
         ended: Ending = "failed" if error is not None else (self.lane.ended or "cancelled")
         if error is None and self.lane.ended is not None:
@@ -159,6 +167,16 @@ class TokenStream(Generator[Token, None, None]):
             self.close()  # what was generated meanwhile is no longer wanted
             raise StopIteration
         return self._ready.popleft()
+
+    def batches(self) -> Generator[list[Token], None, None]:
+        """The same tokens, as many at a time as the scheduler sent together."""
+        try:
+            for token in self:
+                batch = [token, *self._ready]
+                self._ready.clear()
+                yield batch
+        finally:
+            self.close()
 
     def throw(
         self,

@@ -3,8 +3,10 @@
     python tests/benchmarks/serving/overhead.py [--rounds N]
 
 Both run the embedded model, one in this process and one in a server's, and take turns with the same prompts
-and seeds, so that whatever else the machine does hits both alike. One thread computes in both: how many are
-best is found out while they run, and two engines need not come to the same. The figures are medians.
+and seeds, now one first and now the other, so that whatever else the machine does hits both alike. One thread
+computes in both: how many are best is found out while they run, and two engines need not come to the same.
+The figures are medians, those that compare of the turns' own; with each stands how far chance may have moved
+it (its standard error, from the quartiles).
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -23,6 +27,9 @@ from linewise.models import embedded_model_path
 from linewise.serving.client import ServerEngine
 from linewise.serving.scheduler import Scheduler
 from linewise.serving.starting import Starter, address_of, ask_to_stop
+
+Found = TypeVar("Found")
+Pair = tuple[Engine, Engine]
 
 LANES = 8
 TOKENS = 128
@@ -50,6 +57,21 @@ def generate(
     return 1000 * (times[0] - began), 1000 * each, len(times)
 
 
+def in_turns(measure: Callable[[Engine, int], Found], pair: Pair, rounds: int) -> list[tuple[Found, Found]]:
+    """What `measure` finds of both engines in each round."""
+    found = []
+    for number in range(rounds):
+        one, other = (measure(engine, number) for engine in (pair if number % 2 else pair[::-1]))
+        found.append((one, other) if number % 2 else (other, one))
+    return found
+
+
+def middle(values: Sequence[float]) -> tuple[float, float]:
+    """The median of `values`, and its standard error were they normal."""
+    low, median, high = statistics.quantiles(values, n=4)
+    return median, 1.253 * (high - low) / 1.349 / len(values) ** 0.5
+
+
 def together(engine: Engine, number: int) -> float:
     """Tokens a second of LANES writes at once."""
     counts: list[int] = []
@@ -67,7 +89,7 @@ def together(engine: Engine, number: int) -> float:
 
 
 @click.command()
-@click.option("--rounds", default=40, show_default=True)
+@click.option("--rounds", default=160, show_default=True)
 def main(rounds: int) -> None:
     """Measure, and print the figures."""
     model = embedded_model_path()
@@ -85,8 +107,9 @@ def main(rounds: int) -> None:
         try:
             for engine in (bare, server):
                 generate(engine, 0, "document 0")
-            alone = [[generate(engine, n, "document 0") for engine in (bare, server)] for n in range(rounds)]
-            many = [[together(engine, n) for engine in (bare, server)] for n in range(rounds // 4)]
+            pair = bare, server
+            alone = in_turns(lambda engine, n: generate(engine, n, "document 0"), pair, rounds)
+            many = in_turns(together, pair, max(4, rounds // 8))
         finally:
             bare.close()
             server.close()
@@ -96,14 +119,15 @@ def main(rounds: int) -> None:
             while starter.place.is_served():
                 time.sleep(0.05)
         assert not list(Path(folder).glob("*.sock"))
-    first = statistics.median(theirs[0] - ours[0] for ours, theirs in alone)
+    first = middle([theirs[0] - ours[0] for ours, theirs in alone])
     long = [(ours, theirs) for ours, theirs in alone if min(ours[2], theirs[2]) > TOKENS // 8]
-    each = statistics.median(theirs[1] / ours[1] for ours, theirs in long)
-    rate = statistics.median(theirs / ours for ours, theirs in many)
+    each = middle([100 * (theirs[1] / ours[1] - 1) for ours, theirs in long])
+    rate = middle([100 * (theirs / ours - 1) for ours, theirs in many])
     ours = statistics.median(found[0] for found, _ in alone), statistics.median(f[1] for f, _ in long)
     click.echo(f"scheduler alone: first token {ours[0]:.2f} ms, each {ours[1]:.3f} ms")
-    click.echo(f"the server adds {first:.2f} ms to the first token, and makes each {100 * (each - 1):+.1f} %")
-    click.echo(f"{LANES} writes at once: {100 * (rate - 1):+.1f} % tokens a second")
+    click.echo(f"the server adds {first[0]:.2f} ms (± {first[1]:.2f}) to the first token (at most 3)")
+    click.echo(f"and makes each {each[0]:+.1f} % longer (± {each[1]:.1f}; at most 3)")
+    click.echo(f"{LANES} writes at once: {rate[0]:+.1f} % tokens a second (± {rate[1]:.1f})")
 
 
 if __name__ == "__main__":

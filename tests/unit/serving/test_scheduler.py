@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from steps import HEAD, LONG, Gate, Reader, ask, ids, together, wait_for
 
-from linewise.engines import Request, Sampling, Segment, llama_library
+from linewise.engines import Request, Sampling, Segment, Token, llama_library
 from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.engines.protocol import Priority
-from linewise.errors import BusyError
+from linewise.errors import BusyError, EngineError
 from linewise.serving.cache import CHUNK
 from linewise.serving.scheduler import Scheduler
 
@@ -251,3 +253,57 @@ class TestTurns:
         assert scheduler.statistics().refused == 1
         assert len(list(scheduler.stream(ask(max_tokens=2)))) == 2
         scheduler.close()
+
+
+class TestGathering:
+    def test_the_first_token_comes_at_once_and_the_others_together(self, scheduler: Scheduler) -> None:
+        request = ask("    total", max_tokens=40)
+        expected = ids(list(scheduler.stream(request)))
+        batches = list(scheduler.batches(request, gather_seconds=1e6))
+        assert ids([token for batch in batches for token in batch]) == expected
+        assert len(batches[0]) == 1
+        assert len(batches) == 2  # the end waits for nothing
+        assert [len(batch) for batch in scheduler.batches(ask(max_tokens=1), gather_seconds=1e6)] == [1]
+
+    def test_what_has_gathered_does_not_wait_while_another_has_the_lane(
+        self, tiny_gguf: Path, monkeypatch
+    ) -> None:
+        scheduler = Scheduler(tiny_gguf, threads=1, lanes=1, slots=2)
+        request = ask(slot="write", max_tokens=100)
+        expected = ids(list(scheduler.stream(request)))
+        gate = Gate(scheduler, monkeypatch)
+        batches = scheduler.batches(request, gather_seconds=1e6)
+        found: list[list[Token]] = []
+        write = threading.Thread(target=lambda: found.extend(islice(batches, 2)))
+        write.start()
+        gate.arrived.acquire()
+        gate.after(5)
+        urgent = Reader(scheduler.stream(ask(slot="inline", priority="inline", max_tokens=10)))
+        wait_for(scheduler, 1)
+        gate.after(2)  # the second is the other one's
+        write.join()
+        assert (len(found), len(found[0])) == (2, 1)
+        got = ids(found[0] + found[1])
+        assert got == expected[: len(got)]
+        gate.open()
+        urgent.join()
+        batches.close()
+        scheduler.close()
+
+    def test_what_came_before_a_fault_is_told_first(self, scheduler: Scheduler, monkeypatch) -> None:
+        request = ask("    total", max_tokens=100)
+        expected = ids(list(scheduler.stream(request)))
+        decode, calls = llama_library.decode, iter(range(100))
+
+        def fails_in_the_end(context, batch):
+            if next(calls) == 10:
+                raise EngineError("status -3")
+            decode(context, batch)
+
+        monkeypatch.setattr(llama_library, "decode", fails_in_the_end)
+        batches = scheduler.batches(request, gather_seconds=1e6)
+        found = [*next(batches), *next(batches)]
+        assert ids(found) == expected[: len(found)]
+        assert len(found) > 2
+        with pytest.raises(EngineError, match="status -3"):
+            next(batches)

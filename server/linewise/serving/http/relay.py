@@ -7,11 +7,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Protocol, runtime_checkable
 
-from linewise.engines.protocol import Engine, Request, Token
+from linewise.engines.protocol import CancelSignal, Engine, Request, Token
 from linewise.errors import BusyError, EngineError
 from linewise.serving.http.metrics import Metrics
 
@@ -33,11 +34,24 @@ On two cores a message slows the model down by 0.2 ms, so that this costs less t
 """
 
 
+@runtime_checkable
+class Gathering(Protocol):
+    """An engine that gathers tokens itself, so that no thread is woken for each."""
+
+    def batches(
+        self, request: Request, cancel: CancelSignal | None = None, *, gather_seconds: float
+    ) -> Generator[list[Token], None, None]:
+        """Generate as `Engine.stream` does; after the first token, those of so many seconds together."""
+
+
 class Relay:
     """One generation. Setting `cancel` ends it within one token."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, metrics: Metrics, gather_seconds: float) -> None:
+    def __init__(
+        self, engine: Engine, loop: asyncio.AbstractEventLoop, metrics: Metrics, gather_seconds: float
+    ) -> None:
         """`gather_seconds` is how long tokens after the first gather before they are given out."""
+        self._engine = engine
         self.cancel = threading.Event()
         self.error: EngineError | None = None
         """What ended the generation before its time; known once `tokens` has returned None."""
@@ -54,7 +68,7 @@ class Relay:
         The first comes at once, the next ones gather for a moment. Where none comes for HEARTBEAT_SECONDS,
         the list is empty.
         """
-        if self._has_given and not self._is_over:
+        if self._has_given and not self._is_over and not isinstance(self._engine, Gathering):
             self._is_told = True  # so that only the end rings
             await self._rung(self._gather_seconds)
         # In this order a token that comes meanwhile is seen now, or rings again.
@@ -79,22 +93,21 @@ class Relay:
         alarm.cancel()
         self._arrived.clear()
 
-    def run(self, engine: Engine, request: Request) -> None:
+    def run(self, request: Request) -> None:
         """Generate, on the thread that calls this."""
         began = time.perf_counter()
         first: float | None = None
         try:
-            tokens = engine.stream(request, self.cancel)
+            batches = self._batches(request)
             try:
-                for token in tokens:
+                for batch in batches:
                     if first is None:
                         first = time.perf_counter() - began
-                    self._put(token)
+                    self._put(batch)
                     if self.cancel.is_set():
                         break
             finally:
-                if isinstance(tokens, Generator):
-                    tokens.close()
+                batches.close()
         except EngineError as error:
             self.error = error
         except Exception as error:
@@ -107,11 +120,24 @@ class Relay:
             if isinstance(self.error, BusyError):
                 ending = "busy"
             self._metrics.generated(request.priority, ending, first)
-            self._put(None)
+            self._put((None,))
 
-    def _put(self, token: Token | None) -> None:
-        self._ready.append(token)
-        if not self._is_told or token is None:
+    def _batches(self, request: Request) -> Generator[Sequence[Token], None, None]:
+        engine = self._engine
+        if isinstance(engine, Gathering):
+            yield from engine.batches(request, self.cancel, gather_seconds=self._gather_seconds)
+            return
+        tokens = engine.stream(request, self.cancel)
+        try:
+            for token in tokens:
+                yield (token,)
+        finally:
+            if isinstance(tokens, Generator):
+                tokens.close()
+
+    def _put(self, batch: Sequence[Token | None]) -> None:
+        self._ready.extend(batch)
+        if not self._is_told or batch[-1] is None:
             self._is_told = True
             with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
                 self._loop.call_soon_threadsafe(self._arrived.set)
@@ -135,7 +161,7 @@ class Relays:
         if len(self._live) >= STREAMS:
             raise BusyError("The model server has too many requests waiting: try again in a moment.")
         gather = INLINE_GATHER_SECONDS if request.priority == "inline" else GATHER_SECONDS
-        relay = Relay(asyncio.get_running_loop(), self._metrics, gather)
+        relay = Relay(self._engine, asyncio.get_running_loop(), self._metrics, gather)
         self._live.add(relay)
         self._pool.submit(self._run, relay, request)
         return relay
@@ -148,6 +174,6 @@ class Relays:
 
     def _run(self, relay: Relay, request: Request) -> None:
         try:
-            relay.run(self._engine, request)
+            relay.run(request)
         finally:
             self._live.discard(relay)
