@@ -47,6 +47,14 @@ def test_the_papers_models_have_its_sizes_batches_and_schedule(name, parameters)
     assert (mix.format, tuning.batch * tuning.gradient_accumulation) == ("lintseq", 512)
 
 
+def test_the_larger_embedded_model_fits_into_32_mib():
+    recipe = read_recipe("embedded-32mib")
+    with torch.device("meta"):
+        model = new_model(recipe.model, recipe.vocabulary, seed=0)
+    bits = {"q8_0": 8.5}[recipe.quantization]  # 32 weights of 8 bits share a scale of 16
+    assert 29 * 2**20 < model.num_parameters() * bits / 8 < 31 * 2**20  # the rest is the vocabulary's
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
