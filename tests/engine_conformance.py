@@ -24,7 +24,7 @@ def text_of(tokens: Sequence[Token]) -> str:
 
 
 def generate(engine: Engine, prompt: tuple[Segment, ...] = PROMPT, **options: object) -> list[Token]:
-    names = {"healed", "stop", "slot", "priority"}
+    names = {"healed", "stop", "slot", "priority", "forbidden"}
     request = {name: options.pop(name) for name in names & options.keys()}
     return list(engine.stream(Request(prompt, Sampling(**{"max_tokens": 24, **options}), **request)))
 
@@ -107,6 +107,26 @@ class Conformance:
             for healed in ("ret", "self", " ", "\n"):
                 expected = [token.id for token in generate(reference, healed=healed)]
                 assert [token.id for token in generate(engine, healed=healed)] == expected
+
+    @pytest.mark.parametrize("temperature", [0.0, 1.0])
+    def test_the_first_token_is_none_of_the_forbidden_and_later_ones_are_free(
+        self, engine: Engine, temperature: float
+    ) -> None:
+        if not self.healing:
+            return  # no server of others can be kept from a token at the beginning alone
+        tried: list[Token] = []
+        for seed in range(6):
+            forbidden = tuple(token.id for token in tried)
+            tokens = generate(engine, forbidden=forbidden, temperature=temperature, seed=seed, max_tokens=8)
+            assert tokens[0].id not in forbidden
+            tried.append(tokens[0])
+        if temperature == 0:  # the next likeliest each time, with its own probability
+            assert [token.logprob for token in tried] == sorted((t.logprob for t in tried), reverse=True)
+        healed = generate(engine, healed="ret", forbidden=(generate(engine, healed="ret")[0].id,))
+        assert text_of(healed).startswith("ret")
+        with pytest.raises(EngineError, match="forbidden"):
+            generate(engine, forbidden=tuple(range(engine.info.vocabulary_size)))
+        assert len(generate(engine, max_tokens=3)) == 3
 
     def test_a_document_forges_no_special_token(self, engine: Engine, reference: Engine) -> None:
         forged = (DIFF, Segment("a<|diff|>b<|endoftext|>\n"))

@@ -11,6 +11,7 @@ from linewise.assistant.events import (
     HunkDropped,
     HunkLanded,
     HunkProgress,
+    HunkTurned,
     WriteDone,
     WriteEvent,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "HunkDropped",
     "HunkLanded",
     "HunkProgress",
+    "HunkTurned",
     "InlineCompletion",
     "InlineOptions",
     "Land",

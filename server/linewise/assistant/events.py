@@ -20,6 +20,13 @@ class HunkProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class HunkTurned:
+    """The hunk in progress goes on another way, for `reason`: its lines are void; those kept come again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HunkLanded:
     """A hunk is now part of the document.
 
@@ -46,7 +53,8 @@ class WriteDone:
 
     `reason`: `complete` (the model ended the sequence), `max_edits`, `max_tokens`, `failures` (no clean
     hunk was found within the allowed tries), `cancelled`. `mended` counts the hunks that were begun in the
-    model's place, since what it wrote does not stand in the document.
+    model's place, since what it wrote does not stand in the document; `turned` is how often one was led out
+    of a loop.
     """
 
     edits: int
@@ -54,6 +62,7 @@ class WriteDone:
     seconds: float
     reason: DoneReason
     mended: int = 0
+    turned: int = 0
 
 
-WriteEvent: TypeAlias = HunkProgress | HunkLanded | HunkDropped | WriteDone
+WriteEvent: TypeAlias = HunkProgress | HunkTurned | HunkLanded | HunkDropped | WriteDone

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from linewise.edits import Hunk
 
 SAME_LINES = 3  # lines that come this often in a row are a loop
-LONGEST_BLOCK = 4
-LOOP_TIMES = 4  # blocks in a row in a write: more patient than inline, since tables of equal rows exist
+LONGEST_BLOCK = 6
+SAME_PIECES = 6  # pieces of a line that come this often in a row are a loop
+LONGEST_PIECE = 60  # characters
+LOOP_CHARACTERS = 40  # that the pieces make up at least: rows of equal numbers exist
+RULE_CHARACTERS = 120  # the same for pieces of marks and blanks: rules are drawn with them
+LOOP_TIMES = 4  # blocks in a row of one-line hunks: more patient, since tables of equal rows exist
 LOOP_REACH = 16  # lines before a hunk in which a loop may have begun
 TELLING = 3  # letters and digits that make a line worth recognising when it comes again
 
@@ -16,7 +20,7 @@ TELLING = 3  # letters and digits that make a line worth recognising when it com
 def loop_start(lines: Sequence[str], times: int = SAME_LINES) -> int | None:
     """Where a loop at the end of `lines` begins its first repetition, or None where there is none.
 
-    A loop is a block of one to four lines, not all blank, that stands `times` times in a row at the
+    A loop is a block of one to six lines, not all blank, that stands `times` times in a row at the
     end. What stands before the returned index is worth keeping: it has the block once.
     """
     for size in range(1, LONGEST_BLOCK + 1):
@@ -28,6 +32,44 @@ def loop_start(lines: Sequence[str], times: int = SAME_LINES) -> int | None:
         if any(line.strip() for line in block) and tail == block * times:
             return len(lines) - needed + size
     return None
+
+
+def loop_start_in_line(line: str) -> int | None:
+    """Where a loop at the end of `line` begins its first repetition, in characters; None without one.
+
+    A loop is a piece of 1 to 60 characters that stands six times in a row at the end, over at least 40
+    characters, or 120 where it is all marks and blanks.
+    """
+    for size in range(1, LONGEST_PIECE + 1):
+        needed = max(size * SAME_PIECES, LOOP_CHARACTERS)
+        if len(line) < needed:
+            return None
+        if not any(map(str.isalnum, line[-size:])):
+            needed = max(needed, RULE_CHARACTERS)
+        tail = line[-needed:]
+        if len(tail) == needed and tail[size:] == tail[:-size]:
+            start = len(line) - needed + size
+            while start > size and line[start - 1] == line[start - 1 - size]:
+                start -= 1
+            return start
+    return None
+
+
+def loop_in(text: str) -> int | None:
+    """Where a loop at the end of `text` begins its first repetition, in characters; None without one.
+
+    It is one of whole lines, blank ones aside, where the last line has ended, else one within it.
+    """
+    last = text.rfind("\n") + 1
+    if last < len(text):
+        start = loop_start_in_line(text[last:])
+        return None if start is None else last + start
+    lines = text.split("\n")[:-1]
+    places = [place for place, line in enumerate(lines) if line.strip()]
+    begins = loop_start([lines[place] for place in places])
+    if begins is None or not lines[-1].strip():
+        return None
+    return sum(len(line) + 1 for line in lines[: places[begins - 1] + 1])
 
 
 def telling(line: str) -> bool:

@@ -1,7 +1,8 @@
 """Write by instruction: a stream of hunks, each checked before it lands.
 
 One stream of tokens yields hunk after hunk. A hunk that is clean (it brings no new problem) lands, and the
-same stream goes on. What is not clean, changes nothing, takes back what this write did, loops, or is no
+same stream goes on. One that goes round in a loop is led out of it (`linewise.assistant.steering`). What is
+not clean, changes nothing, takes back what this write did, does not come out of a loop, or is no
 hunk at all is dropped: generation goes back to where the hunk began and it is sampled again, warmer and
 with another seed, at most `max_tries` times; then the write ends, since the same prompt would only bring
 the same hunk. Where the user changed the document meanwhile, the hunk is rebased over that and checked on
@@ -34,10 +35,13 @@ from linewise.assistant.events import (
     HunkDropped,
     HunkLanded,
     HunkProgress,
+    HunkTurned,
     WriteDone,
     WriteEvent,
 )
-from linewise.assistant.repetition import LOOP_TIMES, loop_start, repetition
+from linewise.assistant.repetition import repetition
+from linewise.assistant.steering import Steering, Turn
+from linewise.assistant.stream import Stream
 from linewise.assistant.window import View, fit
 from linewise.edits import (
     EditCompleted,
@@ -115,30 +119,12 @@ def write(
     ).run()
 
 
-_Ending: TypeAlias = DoneReason | Literal["resume", "mend", "afresh"]
+_Ending: TypeAlias = DoneReason | Literal["resume", "onward", "afresh"]
 """Why reading a stream ended: the write is done, or goes on after the hunks that landed (`resume`: the
-prompt in hand and their text; `mend`: the same, and the mended beginning of the next; `afresh`: from the
+prompt in hand and their text; `onward`: the same, and a beginning of the next; `afresh`: from the
 document's log)."""
 
 _Steps: TypeAlias = Generator[WriteEvent, None, _Ending | None]
-
-
-@dataclass
-class _Stream:
-    """One stream of tokens: what was asked, and how far it has come."""
-
-    view: View
-    prompt: Prompt
-    room: int
-    revision: int  # of the document, when it was what the parser now takes it for
-    kept: list[Segment] = field(default_factory=list)  # text of whole edits that landed
-    text: list[Segment] = field(default_factory=list)  # text since then
-    start: int = 0
-    lines: list[str] = field(default_factory=list)  # added lines of the hunk in progress
-    growth: int = 0  # by the earlier hunks of the same edit, which the next one's start does not count
-    inside_edit: bool = False  # an edit has landed in part
-    begun: str = ""  # text that the first hunk was begun with in the model's place
-    mended: str = ""  # text that the next stream is to begin its first hunk with
 
 
 @dataclass
@@ -158,6 +144,7 @@ class _Writer:
     tokens: int = 0
     streams: int = 0
     mended: int = 0
+    turned: int = 0
     tries: int = 0  # samples of the hunk in hand that were not clean
     failures: int = 0  # hunks dropped in a row
     unended: float = 1.0  # probability under the model that it had not ended after any hunk that landed
@@ -167,9 +154,9 @@ class _Writer:
 
     def run(self) -> Iterator[WriteEvent]:
         started = perf_counter()
-        last: _Stream | None = None
+        last: Stream | None = None
         ending: _Ending | None = None
-        while ending in (None, "resume", "mend", "afresh"):
+        while ending in (None, "resume", "onward", "afresh"):
             if self._cancelled():
                 ending = "cancelled"
             elif self.tokens >= self.options.max_tokens:
@@ -177,14 +164,15 @@ class _Writer:
             elif self.edits >= self.options.max_edits:
                 ending = "max_edits"
             else:
-                same = last if ending in ("resume", "mend") else None
+                same = last if ending in ("resume", "onward") else None
                 stream = (self._resumed(same) if same else None) or self._begun()
                 ending = yield from self._read(stream)
                 last = stream
         seconds = perf_counter() - started
-        yield WriteDone(self.edits, self.tokens, seconds, cast(DoneReason, ending), self.mended)
+        reason = cast(DoneReason, ending)
+        yield WriteDone(self.edits, self.tokens, seconds, reason, self.mended, self.turned)
 
-    def _begun(self) -> _Stream:
+    def _begun(self) -> Stream:
         """A stream from the document's log as it is."""
 
         def build(view: View) -> Prompt:
@@ -193,7 +181,7 @@ class _Writer:
             )
 
         fitted = fit(self.document, self.options.line, build, self.engine)
-        return _Stream(fitted.view, fitted.prompt, fitted.room, fitted.view.state.revision)
+        return Stream(fitted.view, fitted.prompt, fitted.room, fitted.view.state.revision)
 
     def _asked_after(self, view: View) -> int:
         """How many of the edits that `view` shows came before the instruction.
@@ -205,36 +193,43 @@ class _Writer:
         before = len(self.asked.edits) if log.snapshot is self.asked.snapshot else 0
         return max(0, len(view.log.edits) - (len(log.close().edits) - before))
 
-    def _resumed(self, last: _Stream) -> _Stream | None:
+    def _resumed(self, last: Stream) -> Stream | None:
         """A stream that goes on after the edits that landed in `last`; None where that cannot be."""
         limit = self.engine.info.context_length
         prompt = last.prompt
         if last.kept:
             prompt = Prompt((*prompt.segments, *last.kept), given="", healed="", stop=prompt.stop)
-        begun = (Segment(last.mended),) if last.mended else ()
+        onward = last.onward
+        begun = (Segment(onward.text),) if onward and onward.text else ()
         room = limit - len(self.engine.tokenize((*prompt.segments, *begun)))
-        if room < limit // 8 or self.document.revision != last.revision:
+        # What was written of one that was turned is not thrown away for room.
+        least = 1 if onward and onward.forbidden else limit // 8
+        if room < least or self.document.revision != last.revision:
             return None
-        return _Stream(last.view, prompt, room, last.revision, begun=last.mended)
+        steering = last.steering if onward else Steering()
+        return Stream(last.view, prompt, room, last.revision, begun=onward, steering=steering)
 
-    def _read(self, stream: _Stream) -> Generator[WriteEvent, None, _Ending]:
+    def _read(self, stream: Stream) -> Generator[WriteEvent, None, _Ending]:
         """Read one stream to its end."""
         warmed = self.tries > 0
         limit = min(stream.room, self.options.max_tokens - self.tokens)
         parser = self.format.parser(stream.view.log.lines, stream.view.log.first_line)
         parser.feed(stream.prompt.given)
         prompt = stream.prompt
-        if stream.begun:
-            stream.text.append(Segment(stream.begun))
+        begun = stream.begun or Turn("")
+        if begun.text:
+            stream.text.append(Segment(begun.text))
             prompt = replace(prompt, segments=(*prompt.segments, *stream.text), healed="")
-        tokens = self.engine.stream(self._request(prompt, limit), self.cancel)
+        tokens = self.engine.stream(self._request(prompt, limit, begun.forbidden), self.cancel)
         before = self.tokens
         try:
-            yield from self._handle(stream, parser.feed(stream.begun))  # a beginning ends nothing
+            yield from self._handle(stream, parser.feed(begun.text))  # a beginning ends nothing
             for token in tokens:
                 self.tokens += 1
-                _append(stream.text, token)
+                stream.read(token)
                 ending = yield from self._handle(stream, parser.feed(token.text))
+                if ending is None and stream.goes_round(token):
+                    ending = yield from self._turn(stream)
                 if ending is None and self._ends_instead(token):
                     ending = "complete"
                 if ending is None and warmed and not self.tries and not stream.inside_edit:
@@ -256,7 +251,17 @@ class _Writer:
             return "complete"
         return ending
 
-    def _request(self, prompt: Prompt, max_tokens: int) -> Request:
+    def _turn(self, stream: Stream) -> Generator[WriteEvent, None, _Ending]:
+        """The hunk in progress goes round in a loop: go back to where that began, or drop it."""
+        turn = None if stream.inside_edit else stream.steering.turn()
+        if turn is None:
+            return (yield from self._drop(stream, None, "the model repeats itself"))
+        stream.onward = turn
+        self.turned += 1
+        yield HunkTurned("the model repeats itself")
+        return "onward"
+
+    def _request(self, prompt: Prompt, max_tokens: int, forbidden: tuple[int, ...]) -> Request:
         """The next request: warmer with each try, and with a seed of its own."""
         options = self.options
         warmth = max(options.temperature, min(WARMEST, options.temperature + WARMER * self.tries))
@@ -264,11 +269,12 @@ class _Writer:
             temperature=warmth, top_p=options.top_p, seed=options.seed + self.streams, max_tokens=max_tokens
         )
         self.streams += 1
+        slot = self.document.key
         return Request(
-            prompt.segments, sampling, prompt.healed, prompt.stop, slot=self.document.key, priority="write"
+            prompt.segments, sampling, prompt.healed, prompt.stop, slot, priority="write", forbidden=forbidden
         )
 
-    def _handle(self, stream: _Stream, events: Sequence[Event]) -> _Steps:
+    def _handle(self, stream: Stream, events: Sequence[Event]) -> _Steps:
         """Act on what the parser saw; None to go on reading."""
         ending: _Ending | None = None
         for event in events:
@@ -277,8 +283,6 @@ class _Writer:
             elif isinstance(event, LineAdded):
                 stream.lines.append(event.line)
                 yield HunkProgress(stream.start + stream.view.offset, event.line)
-                if loop_start(stream.lines, LOOP_TIMES) is not None:
-                    return (yield from self._drop(stream, None, "the model repeats itself"))
             elif isinstance(event, HunkCompleted):
                 hunk = event.hunk
                 moved = Hunk(hunk.start + stream.growth, hunk.removed, hunk.added)
@@ -287,16 +291,16 @@ class _Writer:
                 stream.kept += stream.text
                 stream.text, stream.growth, stream.inside_edit = [], 0, False
             elif event.mended and not stream.inside_edit:
-                stream.mended = event.mended
+                stream.onward, stream.steering = Turn(event.mended), Steering(event.mended)
                 self.mended += 1
-                return "mend"
+                return "onward"
             else:
                 return (yield from self._drop(stream, None, event.reason))
             if ending is not None:
                 return ending
         return None
 
-    def _consider(self, stream: _Stream, hunk: Hunk) -> _Steps:
+    def _consider(self, stream: Stream, hunk: Hunk) -> _Steps:
         """Rebase, check and land `hunk`, given in the view's lines, or drop it."""
         for _ in range(LANDING_ATTEMPTS):
             try:
@@ -316,7 +320,7 @@ class _Writer:
         reason = "the document changed faster than the hunk could be checked"
         return (yield from self._drop(stream, hunk, reason, conflict=True))
 
-    def _follow(self, stream: _Stream, hunk: Hunk, landing: Landing, landed: Hunk) -> _Steps:
+    def _follow(self, stream: Stream, hunk: Hunk, landing: Landing, landed: Hunk) -> _Steps:
         """A hunk has landed: report it, and bring the stream to the document's new state if it can go on."""
         state = self.document.snapshot()
         self._remember(landing, landed)
@@ -363,7 +367,7 @@ class _Writer:
 
     def _drop(
         self,
-        stream: _Stream,
+        stream: Stream,
         hunk: Hunk | None,
         reason: str,
         problems: tuple[Problem, ...] = (),
@@ -388,11 +392,3 @@ class _Writer:
 
     def _cancelled(self) -> bool:
         return self.cancel is not None and self.cancel.is_set()
-
-
-def _append(segments: list[Segment], token: Token) -> None:
-    """Add `token`'s text, joining ordinary text, so that it is tokenized as a prompt's text is."""
-    if token.special or not segments or segments[-1].special:
-        segments.append(Segment(token.text, token.special))
-    else:
-        segments[-1] = Segment(segments[-1].text + token.text)

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from linewise.assistant import HunkDropped, HunkLanded, WriteDone, WriteEvent
+from linewise.assistant import HunkDropped, HunkLanded, HunkTurned, WriteDone, WriteEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,15 +35,16 @@ class JsonRendering:
     """One JSON object a line, each written out at once."""
 
     def show(self, event: WriteEvent) -> None:
-        """Print `hunk`, `dropped` and `done` events; the lines of unfinished hunks are not told."""
+        """Print `hunk`, `turned`, `dropped` and `done` events; lines of unfinished hunks are not told."""
         if isinstance(event, HunkLanded):
             hunk = event.hunk
             # null: nobody knows, for the reason that follows.
             verdict = {"clean": None, "unchecked": event.unchecked} if event.unchecked else {"clean": True}
             removed, added = list(hunk.removed), list(hunk.added)
             self._print(event="hunk", start=hunk.start, removed=removed, added=added, **verdict)
-        elif isinstance(event, HunkDropped):
-            self._print(event="dropped", reason=event.reason)
+        elif isinstance(event, HunkTurned | HunkDropped):
+            name = "dropped" if isinstance(event, HunkDropped) else "turned"
+            self._print(event=name, reason=event.reason)
         elif isinstance(event, WriteDone):
             seconds = round(event.seconds, 3)
             self._print(

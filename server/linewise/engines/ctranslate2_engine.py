@@ -128,7 +128,8 @@ class CTranslate2Engine:
         lane = Lane(plan, request.sampling, self._tokenization.choices, self._info.context_length)
         if plan.healed:
             self._tokenization.choices.allowed(plan.healed)  # what cannot be spelled is refused now
-        return self._generate(lane, plan, cancel, bool(plan.healed or request.sampling.temperature))
+        ours = bool(plan.healed or plan.forbidden or request.sampling.temperature)
+        return self._generate(lane, plan, cancel, ours)
 
     def close(self) -> None:
         """Free the model's memory, once the generation in progress has ended its step."""

@@ -30,12 +30,16 @@ FinishedOf: TypeAlias = Callable[[int, str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A request in token ids: `healed` is what must be spelled first, `stops` what generation ends before."""
+    """A request in token ids: `healed` is what must be spelled first, `stops` what generation ends before.
+
+    The first token must not be one of `forbidden`.
+    """
 
     prompt: tuple[int, ...]
     healed: bytes
     stops: frozenset[int]
     max_tokens: int
+    forbidden: tuple[int, ...] = ()
 
 
 def plan_of(
@@ -60,7 +64,7 @@ def plan_of(
         raise EngineError(
             f"No token can spell the lone surrogate in {request.healed!r}: do not heal it."
         ) from None
-    return Plan(prompt, healed, stops, request.sampling.max_tokens)
+    return Plan(prompt, healed, stops, request.sampling.max_tokens, request.forbidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,17 @@ class Choices:
     vocabulary: Vocabulary
     spelling: SpellingIndex
     unused: NDArray[np.intp]
+
+    def first(self, plan: Plan) -> NDArray[np.intp] | None:
+        """Ids of the tokens that may come first; None where all may. Raises EngineError where none may."""
+        allowed = self.allowed(plan.healed) if plan.healed else None
+        if not plan.forbidden:
+            return allowed
+        everything = np.arange(len(self.vocabulary.pieces)) if allowed is None else allowed
+        left = np.setdiff1d(everything, (*plan.forbidden, *self.unused))
+        if not left.size:
+            raise EngineError(f"All tokens of {self.name} that may come first are forbidden: forbid fewer.")
+        return left
 
     def allowed(self, healed: bytes) -> NDArray[np.intp]:
         """Ids of the tokens that may come next. Raises EngineError where none can spell `healed`."""
@@ -158,7 +173,10 @@ class Lane:
         """
         vocabulary = self._choices.vocabulary
         logits[self._choices.unused] = -np.inf
-        allowed = self._choices.allowed(self._healed) if self._healed else None
+        if self._count:
+            allowed = self._choices.allowed(self._healed) if self._healed else None
+        else:
+            allowed = self._choices.first(self._plan)
         chosen, logprob = self._sampler.choose(logits, allowed)
         if chosen in self._plan.stops or chosen in vocabulary.ends:
             self._end_logprob = logprob

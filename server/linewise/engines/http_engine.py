@@ -6,7 +6,8 @@ the names of control tokens in it, which the server must read as such; a documen
 refused, and each byte of a prompt counts as a token.
 
 A server cannot be held to healed text. So the prompt is sent without it, and what comes back must begin with
-it; where it does not, it is sent again with that text at its end.
+it; where it does not, it is sent again with that text at its end. Nor can it be kept from a token at the
+beginning alone, so `Request.forbidden` is not sent.
 """
 
 from __future__ import annotations

@@ -45,6 +45,9 @@ class Request:
     of the generated text. Generation ends before the first of `stop` special tokens (their text), at end
     of sequence, or after `sampling.max_tokens`.
 
+    `forbidden` are ids that the first generated token must not be: what led astray the last time. A back end
+    on another machine may not be able to hold to it; whether the first token keeps it is seen by its `id`.
+
     `slot` names what the prompt is of, such as one open document: an engine with several cache slots keeps
     one for each name. A new inline request ends an older one of its slot; the empty name is nobody's.
     """
@@ -55,6 +58,7 @@ class Request:
     stop: tuple[str, ...] = ()
     slot: str = ""
     priority: Priority = "write"
+    forbidden: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

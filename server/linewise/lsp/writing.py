@@ -12,7 +12,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from linewise.assistant.checking import verifier_for
-from linewise.assistant.events import HunkDropped, HunkLanded, HunkProgress, WriteDone, WriteEvent
+from linewise.assistant.events import HunkDropped, HunkLanded, HunkProgress, HunkTurned, WriteDone, WriteEvent
 from linewise.assistant.write import WriteOptions, write
 from linewise.configuration import Settings
 from linewise.errors import LinewiseError
@@ -177,6 +177,8 @@ class _Reporter:
             self._progress.report(f"{self._landed} edits{doubt}")
         elif isinstance(event, HunkProgress):
             self._progress.report(f"{self._landed} edits, writing at line {event.start + 1}")
+        elif isinstance(event, HunkTurned):
+            logger.info("Turned an edit another way: %s", event.reason)
         elif isinstance(event, HunkDropped):
             logger.info("Dropped an edit: %s", event.reason)
             self._progress.report(f"{self._landed} edits, trying another way")

@@ -219,6 +219,7 @@ class ServerEngine:
             "sampling": wire.sampling_out(request.sampling),
             "healed": request.healed,
             "stop": request.stop,
+            "forbidden": request.forbidden,
         }
 
     def _tokenize(self, segments: Sequence[Segment]) -> list[tuple[int, ...]]:

@@ -15,7 +15,7 @@ from typing import Any
 from linewise.engines.protocol import FimTokens, ModelInfo, Sampling, Segment, Token
 from linewise.errors import BusyError, ContextError, EngineError, ModelError, ServerError
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever an older client or server could misunderstand the other."""
 
 HELLO, GENERATE, TOKENIZE, STOP = (

@@ -117,7 +117,6 @@ def test_a_problem_that_stood_before_does_not_stop_a_hunk(scripted, words):
     [
         ("@1,1\nx = 1\n<|diff|>", "changes nothing"),
         ("gibberish\n<|diff|>", "header"),
-        ("@1,1\nx = 1\n" + "y = 2\n" * 9, "repeats itself"),
     ],
 )
 def test_what_is_no_use_is_dropped_with_its_reason(scripted, script, reason):

@@ -63,6 +63,11 @@ def test_a_real_model_gives_the_same_tokens_as_in_process(tiny_gguf: Path, runti
             ours, theirs = list(engine.stream(asked)), list(alone.stream(asked))
             assert [(t.id, t.text, t.special) for t in ours] == [(t.id, t.text, t.special) for t in theirs]
             assert [t.logprob for t in ours] == pytest.approx([t.logprob for t in theirs], abs=1e-3)
+        free = next(iter(alone.stream(Request(prompt, Sampling(max_tokens=1)))))
+        asked = Request(prompt, Sampling(max_tokens=4), forbidden=(free.id,))
+        turned = [token.id for token in engine.stream(asked)]
+        assert turned == [token.id for token in alone.stream(asked)]
+        assert turned[0] != free.id
         with pytest.raises(EngineError, match="tokens and the context holds"):
             list(engine.stream(Request((Segment("x " * 2000),))))
         with pytest.raises(EngineError, match="no special token"):

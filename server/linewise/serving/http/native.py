@@ -80,7 +80,8 @@ class Generate:
             slot, sampling = str(body["slot"]), Sampling(**body["sampling"])
             prompt = self._serving.prompts.complete(slot, str(body["prefix"]), int(body["count"]), rest)
             stop = tuple(str(text) for text in body["stop"])
-            request = Request(prompt, sampling, str(body["healed"]), stop, slot, body["priority"])
+            forbidden = tuple(int(id_) for id_ in body["forbidden"])
+            request = Request(prompt, sampling, str(body["healed"]), stop, slot, body["priority"], forbidden)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RefusedError(400, f"The request is not of this protocol ({error!r}).") from None
         if request.priority not in {"inline", "next edit", "write"}:
