@@ -3,7 +3,8 @@
     python tests/benchmarks/hunks.py --pairs RUN/corpus/pairs.jsonl [--model FILE] [--limit 100]
 
 Writes by each held-out instruction of a corpus into an empty file, without sampling a dropped hunk again, and
-prints one JSON object. Held-out items are those that training leaves out by the hash of their text.
+prints one JSON object. A hunk that did not end within the tokens of a write did not parse. Held-out items are
+those that training leaves out by the hash of their text.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def main(pairs: Path, model: Path | None, limit: int, max_edits: int, temperatur
     hunks: Counter[str] = Counter()
     programs: Counter[str] = Counter()
     speeds = []
+    turned = 0
     for row in rows:
         document = Document("main.py")
         options = WriteOptions(max_edits=max_edits, max_tries=1, max_tokens=700, temperature=temperature)
@@ -62,12 +64,14 @@ def main(pairs: Path, model: Path | None, limit: int, max_edits: int, temperatur
                 hunks[kind] += 1
             elif isinstance(event, WriteDone):
                 programs[event.reason] += 1
+                hunks["unfinished"] += event.reason == "max_tokens"
+                turned += event.turned
                 speeds.append(event.tokens / event.seconds)
         text = join_lines(document.snapshot().lines)
         programs["not empty"] += bool(text.strip())
         programs["compile"] += bool(text.strip()) and compiles(text)
     total = sum(hunks.values())
-    parsed = total - hunks["malformed"]
+    parsed = total - hunks["malformed"] - hunks["unfinished"]
     click.echo(
         json.dumps(
             {
@@ -76,6 +80,7 @@ def main(pairs: Path, model: Path | None, limit: int, max_edits: int, temperatur
                 "parse_and_apply": round(parsed / max(1, total), 3),
                 "clean_of_those": round(hunks["landed"] / max(1, parsed), 3),
                 "by_outcome": dict(hunks),
+                "ways_out_of_loops": turned,
                 "programs": dict(programs),
                 "median_tokens_per_second": round(median(speeds), 1),
             }

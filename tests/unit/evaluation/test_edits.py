@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from linewise.assistant import Document
 from linewise.edits import Edit, Hunk, apply_hunk, diff, format_edit, join_lines, split_lines
 from linewise.engines.llama_cpp import LlamaCppEngine
+from linewise.engines.protocol import ModelInfo, Token
 from linewise.errors import LinewiseError
 from linewise.formats import Cursor, get_format
-from linewise.verify import FastVerifier
+from linewise.verify import FastVerifier, NoVerifier
 from linewise_training.evaluation.compare import compare
 from linewise_training.evaluation.edits import edits_command, ngram
 from linewise_training.evaluation.edits import run as run_module
+from linewise_training.evaluation.edits.instructions import instruction_tasks, written
 from linewise_training.evaluation.edits.measure import result_of, score
 from linewise_training.evaluation.edits.sources import read_sources
 from linewise_training.evaluation.edits.suggest import PlainFormat, Suggestion, open_document, suggest
@@ -213,6 +215,48 @@ def engine(tiny_gguf):
     engine.close()
 
 
+def test_instructions_ask_for_a_function_in_a_window_and_in_its_whole_file():
+    tasks = list(instruction_tasks(SOURCES, 3, 0))
+    assert [task.setting for task in tasks] == ["write", "write in file"] * 3
+    for window, file in zip(tasks[::2], tasks[1::2], strict=True):
+        (text,) = (source.text for source in SOURCES if source.path == file.path)
+        assert join_lines(file.wanted) == text
+        assert (window.instruction, window.missing, window.line) == (file.instruction, file.missing, None)
+        assert (*file.lines[: file.line], *file.missing, *file.lines[file.line :]) == file.wanted
+        assert join_lines(window.wanted).rstrip("\n") in text
+
+
+class Script:
+    """An engine that always says the same."""
+
+    info = ModelInfo("script", "script", 100_000, 256, 0, 0, "edit-log/1", {})
+
+    def __init__(self, text):
+        self.tokens = [Token(n, piece, -0.5, piece[0] == "<") for n, piece in enumerate(text.split("¦"))]
+
+    def tokenize(self, segments):
+        return tuple(range(len(segments)))
+
+    def stream(self, request, cancel=None):
+        yield from self.tokens[: request.sampling.max_tokens]
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "hunks", "parses"),
+    [
+        ("@1,0¦\n¦# a\n", 1, 1.0),
+        ("@1,0¦\n¦# a\n¦<|diff|>¦@1,0¦\n" + "".join(f"¦# {n}\n" for n in range(1000)), 2, 0.5),
+    ],
+)
+def test_a_hunk_that_does_not_end_in_time_is_one_that_does_not_parse(text, hunks, parses):
+    task = next(instruction_tasks(SOURCES, 1, 0))
+    scores, _, reasons = written(task, Script(text), get_format("edit-log/1"), NoVerifier())
+    assert (scores["hunks"], scores["parses"], len(reasons)) == (hunks, parses, hunks - 1)
+
+
 @pytest.mark.parametrize("form", [get_format("edit-log/1"), get_format("lintseq"), PlainFormat()])
 def test_what_the_product_suggests_is_what_is_scored(engine, form):
     seen = 0
@@ -249,12 +293,13 @@ def test_the_command_measures_model_and_baseline_and_goes_on_where_it_was_cut(tm
     reports = json.loads(whole.output)
     assert set(reports) == {"model", "baseline"}
     assert reports["model"]["shapes"]["gap"]["tasks"] == 4
-    assert "write" in reports["model"]["shapes"] and "write" not in reports["baseline"]["shapes"]
+    shapes = reports["model"]["shapes"]
+    assert {"write", "write in file"} <= shapes.keys() and "write" not in reports["baseline"]["shapes"]
     rows = (tmp_path / "whole" / "results.jsonl").read_text().splitlines(keepends=True)
     assert all({"task", "shape", "scores"} <= json.loads(row).keys() for row in rows)
     found = compare(read_evaluation(tmp_path / "whole"), read_evaluation(tmp_path / "whole" / "baseline"))
     assert {"gap", "editing", "gap, line end"} <= {one.shape for one in found}
-    assert not any(one.shape == "write" for one in found)  # the baseline knows no instructions
+    assert not any(one.shape.startswith("write") for one in found)  # the baseline knows no instructions
     cut = tmp_path / "cut"
     cut.mkdir()
     settings_text = (tmp_path / "whole" / "settings.json").read_text()

@@ -1,5 +1,9 @@
 """Hunks by instruction: a file without one documented function, and its docstring as the instruction.
 
+Two settings of the same functions: `write` shows a window of the file as a document, as in training; `write
+in file` has the whole file open and says where the function goes, as an editor does. A window is seldom
+Python by itself, so little that is written into it brings a *new* problem.
+
 The product writes it, without sampling a hunk again that was dropped: what is measured is the first try.
 """
 
@@ -8,36 +12,42 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from linewise.assistant import Document, HunkDropped, HunkLanded, WriteDone, WriteEvent, WriteOptions, write
-from linewise.edits import Lines, apply_edit, join_lines
+from linewise.edits import Lines, apply_edit, join_lines, split_lines
 from linewise.engines.protocol import Engine
 from linewise.errors import ContextError, EditError
 from linewise.formats import Format
 from linewise.verify.protocol import Verifier
 from linewise_training.evaluation.edits.measure import chrf
 from linewise_training.evaluation.edits.tasks import WINDOW_CHARACTERS, SourceFile
-from linewise_training.examples import function_task
+from linewise_training.examples import WritingTask, function_task
 
 OPTIONS = WriteOptions(max_edits=8, max_tokens=400, max_tries=1)
+IN_WINDOW, IN_FILE = "write", "write in file"
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class InstructionTask:
-    """A document, an instruction, the lines that are wanted, and those of them that are new."""
+    """A document, an instruction, the lines that are wanted, and those of them that are new.
+
+    `line` is the 0-based place where an editor would ask, None where it says nothing.
+    """
 
     task: str
+    setting: str
     path: str
     lines: Lines
     instruction: str
     wanted: Lines
     missing: Lines
+    line: int | None = None
 
 
 def instruction_tasks(files: Sequence[SourceFile], limit: int, seed: int) -> Iterator[InstructionTask]:
-    """At most `limit` tasks, each from a file of its own."""
+    """At most `limit` functions, each from a file of its own, as a task of both settings."""
     order = list(files)
     random.Random(f"{seed} write").shuffle(order)
     found = 0
@@ -50,16 +60,24 @@ def instruction_tasks(files: Sequence[SourceFile], limit: int, seed: int) -> Ite
         if task is None:
             continue
         found += 1
-        lines = task.log.lines
-        place = task.edits[0].hunks[0]
-        yield InstructionTask(
-            f"write/{file.path}:{task.log.first_line + place.start}",
-            task.path,
-            lines,
-            task.instruction,
-            apply_edit(lines, task.edits[0]),
-            place.added,
-        )
+        yield _in_window(task)
+        yield _in_file(task, split_lines(file.text))
+
+
+def _in_window(task: WritingTask) -> InstructionTask:
+    lines, place = task.log.lines, task.edits[0].hunks[0]
+    name = f"{IN_WINDOW}/{task.path}:{task.log.first_line + place.start}"
+    wanted = apply_edit(lines, task.edits[0])
+    return InstructionTask(name, IN_WINDOW, task.path, lines, task.instruction, wanted, place.added)
+
+
+def _in_file(task: WritingTask, wanted: Lines) -> InstructionTask:
+    """The same function missing in its whole file, whose lines are `wanted`."""
+    missing = task.edits[0].hunks[0].added
+    line = task.log.first_line + task.edits[0].hunks[0].start
+    lines = (*wanted[:line], *wanted[line + len(missing) :])
+    name = f"{IN_FILE}/{task.path}:{line}"
+    return InstructionTask(name, IN_FILE, task.path, lines, task.instruction, wanted, missing, line)
 
 
 def written(
@@ -67,13 +85,14 @@ def written(
 ) -> tuple[dict[str, float], str, list[str]]:
     """Scores of what the product writes, the lines that it added, and why hunks were dropped.
 
-    `parses`: share of hunks that parsed and stood somewhere, `mended`: those among them that had to be begun
-    in the model's place; `clean`: share of those judged by the
-    verifier that could land; `hunks`, `tokens` and `tokens an edit`: counts; `exact`: the document is the
-    wanted one; `chrf` of the added lines against the missing ones.
+    `parses`: share of hunks that parsed and stood somewhere (one that did not end within the tokens of a
+    write did not); `mended`: those among them that had to be begun in the model's place; `clean`: share of
+    those judged by the verifier that could land; `hunks`, `turned` (ways out of loops), `tokens` and
+    `tokens an edit`: counts;
+    `exact`: the document is the wanted one; `chrf` of the added lines against the missing ones.
     """
     document = Document(task.path, join_lines(task.lines))
-    hunks = parsed = unclean = landed = mended = tokens = 0
+    hunks = parsed = unclean = landed = mended = turned = tokens = 0
     added: list[str] = []
     reasons: list[str] = []
     for event in _events(document, task, engine, form, verifier):
@@ -86,13 +105,17 @@ def written(
             parsed += event.hunk is not None
             unclean += bool(event.problems)
         elif isinstance(event, WriteDone):
-            tokens, mended = event.tokens, event.mended
+            tokens, mended, turned = event.tokens, event.mended, event.turned
+            if event.reason == "max_tokens":
+                hunks += 1
+                reasons.append("the tokens of the write ended before the hunk")
     text = "\n".join(added)
     scores = {
         "exact": float(document.snapshot().lines == task.wanted),
         "suggested": float(landed > 0),
         "chrf": chrf(text, "\n".join(task.missing)),
         "hunks": float(hunks),
+        "turned": float(turned),
         "tokens": float(tokens),
     }
     if hunks:
@@ -109,6 +132,7 @@ def _events(
 ) -> Iterator[WriteEvent]:
     """The events of a write; it ends early where the document does not fit the model or its Format."""
     with suppress(ContextError, EditError):
+        options = replace(OPTIONS, line=task.line)
         yield from write(
-            document, task.instruction, engine=engine, format=form, verifier=verifier, options=OPTIONS
+            document, task.instruction, engine=engine, format=form, verifier=verifier, options=options
         )

@@ -170,7 +170,7 @@ def _rows(
             scores, text, dropped = written(one, *writer, verifier or verifier_for("x.py", "none"))
         yield {
             "task": one.task,
-            "shape": "write",
+            "shape": one.setting,
             "scores": scores,
             "before": one.instruction,
             "after": "",
