@@ -9,10 +9,10 @@ docs/evaluation.md tells what the sandbox keeps out, and what it does not.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` is among what a worker needs not load at its very start
 if TYPE_CHECKING:
+    from typing import Any
+
     from linewise_training.execution.job import LANGUAGES, Job, Status, TestResult, Verdict
     from linewise_training.execution.limits import Limits
     from linewise_training.execution.runner import Layer, Runner
@@ -23,6 +23,8 @@ __all__ = ["LANGUAGES", "Job", "Layer", "Limits", "Runner", "Status", "TestResul
 def __getattr__(name: str) -> Any:
     """Load what is asked for: a worker needs little of this package, and its jobs pay for all that it has."""
     if name in __all__:
+        import importlib  # noqa: PLC0415 -- nor this
+
         for module in ("job", "limits", "runner"):
             found = importlib.import_module(f"{__name__}.{module}")
             if hasattr(found, name):

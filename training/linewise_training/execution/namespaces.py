@@ -6,7 +6,9 @@ import ctypes
 import os
 from typing import Any
 
+CLONE_VFORK = 0x00004000
 CLONE_NEWNS = 0x00020000
+CLONE_PARENT_SETTID = 0x00100000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
@@ -26,6 +28,7 @@ _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _MOUNT_SETATTR = 442
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_CLONE = {"x86_64": 56, "aarch64": 220}
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -37,6 +40,9 @@ _CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
 _NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 # Looked up before jobs fork: what is looked up in one of them costs it a score of pages.
 _capset, _unshare, _setns = _libc.capset, _libc.unshare, _libc.setns
+_syscall = ctypes.PyDLL(None, use_errno=True).syscall  # keeps Python's lock, which a child would have to take
+_syscall.restype = ctypes.c_long
+_CLONE_NUMBER, _NOTHING = ctypes.c_long(_CLONE.get(os.uname().machine, -1)), ctypes.c_void_p(0)
 _CAPSET_ARGUMENTS = ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)
 
 
@@ -62,6 +68,21 @@ def unshare(flags: int) -> None:
 def setns(fd: int, kind: int) -> None:
     """setns(2)."""
     _checked(_setns(fd, kind), "setns")
+
+
+def clone(flags: ctypes.c_long, pid: ctypes.c_void_p) -> int:
+    """clone(2) of a process that has one thread, without what Python does around a fork for others.
+
+    Args:
+        flags: Also the signal that the parent gets.
+        pid: Where the kernel puts the child's process ID, with `CLONE_PARENT_SETTID`.
+
+    Returns:
+        As `os.fork`.
+    """
+    found = int(_syscall(_CLONE_NUMBER, flags, _NOTHING, pid, _NOTHING, _NOTHING))
+    _checked(found, "clone")
+    return found
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, options: str = "") -> None:

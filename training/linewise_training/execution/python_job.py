@@ -8,10 +8,9 @@ import re
 import signal
 import time
 import types
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 from linewise_training.execution import checker
@@ -26,6 +25,7 @@ from linewise_training.execution.zygote import Zygote
 _MARK_BYTES = 16
 _SANDBOX_FAILED = 70
 _COMPILED_HERE = 1 << 16  # characters of a source, at most
+_KEPT = 1 << 21  # characters of sources that are kept compiled, in some five bytes each
 _COMPILE_SECONDS = 0.5  # of processor time
 _SEEN = 8  # jobs that import a module before it is loaded once for all that come
 _IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
@@ -73,6 +73,7 @@ class PythonJobs:
         self._limits = limits
         self._folder = folder
         self._imports: Counter[str] = Counter()
+        self._compiled = CompiledSources()
 
     def __call__(self, row: dict[str, Any], others: frozenset[int]) -> dict[str, Any]:
         """Run a job.
@@ -93,7 +94,7 @@ class PythonJobs:
         programs = [code, *tests]
         if not row.get("careful"):
             signal.setitimer(signal.ITIMER_PROF, _COMPILE_SECONDS)
-            programs = [compiled(source, step) for step, source in enumerate(programs)]
+            programs = [self._compiled(source, step) for step, source in enumerate(programs)]
             signal.setitimer(signal.ITIMER_PROF, 0)
         ours, theirs = channel()
         launched = self._zygote.launch([marks, programs[1:], programs[0]], timeout, theirs.fileno())
@@ -121,20 +122,43 @@ class PythonJobs:
             self._zygote.import_modules(wanted)
 
 
-@lru_cache(maxsize=256)
-def compiled(source: str, step: int) -> types.CodeType | str:
-    """A step's code; or its source, where `compile` has something to say, which the job's process will.
+class CompiledSources:
+    """Code that was compiled, for the samples of one problem have its tests, and often each other's text.
 
-    Not in the process of the job, since what it costs there is memory: half of the job's, most often. To
-    compile runs nothing of the source. One that takes long or kills this process is compiled by its job when
-    it comes again.
+    What was used last is kept, as long as the sources together are not too long: a source is at hand for
+    its second use whatever the number of problems between.
     """
-    if len(source) > _COMPILED_HERE:
-        return source
-    try:
-        return checker.compile_source(source, step)  # a warning is an error here
-    except Exception:
-        return source
+
+    def __init__(self, most: int = _KEPT) -> None:
+        """Start with none; `most` characters of sources are kept."""
+        self._most = most
+        self._characters = 0
+        self._kept: OrderedDict[tuple[str, int], types.CodeType | str] = OrderedDict()
+
+    def __call__(self, source: str, step: int) -> types.CodeType | str:
+        """A step's code; or its source, where `compile` has something to say, which the job's process will.
+
+        Not in the process of the job, since what it costs there is memory: half of the job's, most often. To
+        compile runs nothing of the source. One that takes long or kills this process is compiled by its job
+        when it comes again.
+        """
+        key = source, step
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+            return found
+        if len(source) > _COMPILED_HERE:
+            return source
+        try:
+            found = checker.compile_source(source, step)  # a warning is an error here
+        except Exception:
+            found = source
+        self._kept[key] = found
+        self._characters += len(source)
+        while self._characters > self._most:
+            (dropped, _), _ = self._kept.popitem(last=False)
+            self._characters -= len(dropped)
+        return found
 
 
 def judge(job: Job, heard: Heard, ended: Ended, limits: Limits, seconds: float) -> Verdict:

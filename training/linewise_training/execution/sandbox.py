@@ -23,7 +23,7 @@ from typing import NamedTuple, NoReturn
 
 from linewise_training.execution import namespaces as ns
 from linewise_training.execution.folder import TMP, WORK, mount_folder
-from linewise_training.execution.limits import Limits, apply_common, apply_limits
+from linewise_training.execution.limits import Limits, apply_common, apply_limits, bound_processor_time
 
 NOBODY = 65534
 INSIDE = 1000  # the user ID inside: not 0, so that no program that is executed has a capability
@@ -200,7 +200,8 @@ def _write(path: str, text: str) -> None:
 class Launched(NamedTuple):
     """A job's process as its worker sees it."""
 
-    pid: int
+    pid: Callable[[], int]
+    """Its process ID, once it has one."""
     output: int
     """A file descriptor: what it prints."""
     folder: str | None
@@ -239,7 +240,7 @@ def launch(walls: Walls, limits: Limits, seconds: float, channel: int, *, reserv
         if walls.namespaces:
             ns.setns(walls.own_pids, ns.CLONE_NEWPID)
         os.close(write)
-        return Launched(pid, read, folder)
+        return Launched(lambda: pid, read, folder)
     settle(walls, limits, seconds, folder, channel, write, reserves=reserves)
     return None
 
@@ -285,12 +286,16 @@ def prepare(walls: Walls, limits: Limits) -> None:
         apply_limits(limits, None, reserves=False)
 
 
-def settle_prepared() -> None:
+def settle_prepared(seconds: float, channel: int, output: int) -> None:
     """As `settle`, where there are namespaces and the process that was forked had made all else ready.
 
     The job finds the mounts that the worker has put there.
     """
     try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.dup2(channel, CHANNEL)
+        bound_processor_time(0, seconds)
         os.setsid()
         ns.drop_capabilities()
         os.closerange(CHANNEL + 1, 1 << 16)
@@ -344,10 +349,10 @@ def end(launched: Launched, walls: Walls, others: frozenset[int] = frozenset(), 
     """
     if not gone:
         with suppress(ProcessLookupError):
-            os.kill(launched.pid, signal.SIGKILL)
+            os.kill(launched.pid(), signal.SIGKILL)
     # Process 1 of a namespace is gone only when all others there are.
     status = (
-        launched.status() if launched.status else os.waitstatus_to_exitcode(os.waitpid(launched.pid, 0)[1])
+        launched.status() if launched.status else os.waitstatus_to_exitcode(os.waitpid(launched.pid(), 0)[1])
     )
     if not walls.namespaces:
         _kill_descendants(others)

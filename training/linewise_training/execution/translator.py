@@ -34,7 +34,7 @@ class Translator:
     @property
     def processes(self) -> frozenset[int]:
         """Process IDs that are not a job's."""
-        return frozenset({self._launched.pid} if self._launched else ())
+        return frozenset({self._launched.pid()} if self._launched else ())
 
     def __call__(self, source: str, deadline: float) -> str:
         """Check and transpile.
@@ -104,7 +104,7 @@ class Translator:
             return ""
         self._socket.close()
         with suppress(ProcessLookupError):
-            os.kill(self._launched.pid, signal.SIGKILL)
+            os.kill(self._launched.pid(), signal.SIGKILL)
         said = b""
         if select.select([self._launched.output], [], [], 0)[0]:
             said = os.read(self._launched.output, 1 << 16)

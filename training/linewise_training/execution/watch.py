@@ -65,7 +65,7 @@ def watch(
         messages: How many messages may come. A few wait in the channel until the process has ended, for to
             be woken by each costs both sides time.
     """
-    pidfd = os.pidfd_open(launched.pid) if launched.ended is None else launched.ended
+    pidfd = os.pidfd_open(launched.pid()) if launched.ended is None else launched.ended
     output = bytearray()
     timed_out, too_much, gone = False, "", False
     poll = select.poll()
@@ -83,7 +83,7 @@ def watch(
             ready = [fd for fd, _ in poll.poll(1000 * min(left, _LOOK_SECONDS))]
             if launched.output in ready and not _read_output(launched.output, output, limits.output):
                 poll.unregister(launched.output)
-            if ours.fileno() in ready and not _hear(ours, launched.pid, hear):
+            if ours.fileno() in ready and not _hear(ours, launched.pid(), hear):
                 poll.unregister(ours.fileno())
             gone = pidfd in ready
             now = time.monotonic()
@@ -94,7 +94,7 @@ def watch(
                     break
         status = end(launched, walls, others, gone=gone)
         _drain(launched.output, output, limits.output, ends=walls.namespaces)
-        while _hear(ours, launched.pid, hear):
+        while _hear(ours, launched.pid(), hear):
             pass
         return Ended(status, bytes(output), timed_out, too_much)
     finally:

@@ -9,14 +9,15 @@ import importlib
 import os
 import sys
 
-from linewise_training.execution.preload import preload
+from linewise_training.execution.memory import use_huge_pages
 
 
 def main() -> None:
-    """Load what jobs use, and only then our own, which imports some of that, too."""
+    """Make room, load what jobs use, and only then our own, which imports some of that, too."""
     sys.path[:] = [path for path in sys.path if path not in {"", os.getcwd()}]  # noqa: PTH109
     os.environ.pop("LD_BIND_NOW", None)
-    hooks = preload()
+    use_huge_pages()
+    hooks = importlib.import_module("linewise_training.execution.preload").preload()
     importlib.import_module("linewise_training.execution.serve").work(hooks)
 
 

@@ -8,11 +8,13 @@ judges, is another process.
 from __future__ import annotations
 
 import _socket
+import ctypes
 import gc
 import importlib
 import marshal
 import os
 import random
+import select
 import signal
 import sys
 from collections.abc import Iterable
@@ -22,20 +24,23 @@ from typing import Any, NoReturn
 from linewise_training.execution import namespaces as ns
 from linewise_training.execution.checker import check, make_ready
 from linewise_training.execution.folder import WORK
-from linewise_training.execution.limits import Limits, bound_processor_time
+from linewise_training.execution.limits import Limits
+from linewise_training.execution.memory import Number
+from linewise_training.execution.memory import settle as settle_memory
 from linewise_training.execution.preload import RARE, Hooks, fill_gaps
 from linewise_training.execution.sandbox import (
-    CHANNEL,
     Launched,
     Walls,
     job_folder,
     prepare,
+    read_proc,
     settle,
     settle_prepared,
 )
 
 _SIZE = 4  # bytes of a number in a message
 _HEAD = 2 * _SIZE  # of a message: bytes that follow, seconds that the job has
+_STEP_SECONDS = 0.001
 _LONGEST = 1 << 30  # seconds: more than a job can use
 _EXTRA = _socket.CMSG_SPACE(2 * _SIZE)
 # Loaded as well without namespaces: nobody, whom jobs then run as, may not be let into root's Python.
@@ -43,6 +48,10 @@ _UNREADABLE = (
     *RARE, "concurrent.futures", "logging", "pathlib", "pickle", "platform", "secrets", "select", "shutil",
     "signal", "socket", "subprocess", "tempfile",
 )  # fmt: skip
+# Stopped while the job's process runs, the other one writes to no page that is then shared, so copies none.
+_CLONE = ctypes.c_long(
+    ns.CLONE_VFORK | ns.CLONE_PARENT_SETTID | ns.CLONE_NEWPID | ns.CLONE_NEWIPC | signal.SIGCHLD
+)
 _OBJECTS = 50_000  # that a job makes before the first collection
 
 
@@ -53,11 +62,12 @@ class Zygote:
         """Start it; it ends with the worker."""
         self._walls = walls
         self._control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._job = Number()
         self.pid = os.fork()
         if self.pid == 0:
             self._control.close()
             ns.die_with_parent(signal.SIGKILL)
-            _fork_jobs(theirs, walls, limits, hooks)
+            _fork_jobs(theirs, walls, limits, hooks, self._job)
         theirs.close()
 
     def import_modules(self, names: list[str]) -> None:
@@ -77,9 +87,18 @@ class Zygote:
         """
         read, write = os.pipe2(os.O_CLOEXEC)
         folder = job_folder(self._walls)
+        self._job.value = 0
         self._send([folder, task], int(min(seconds, _LONGEST)), [channel, write])
         os.close(write)
-        return Launched(self._number(), read, folder, self._control.fileno(), self._number)
+        if not self._walls.namespaces:
+            self._job.value = self._number()
+        return Launched(self._job_pid, read, folder, self._control.fileno(), self._number)
+
+    def _job_pid(self) -> int:
+        while not self._job.value:  # the zygote is a step before
+            if select.select([self._control], [], [], _STEP_SECONDS)[0] and not self._job.value:
+                raise EOFError("the process that jobs are forked from has died")
+        return self._job.value
 
     def _send(self, message: list[Any], seconds: int, fds: list[int]) -> None:
         encoded = marshal.dumps(message)
@@ -100,7 +119,7 @@ class Zygote:
         return int.from_bytes(number, "big", signed=True)
 
 
-def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks) -> NoReturn:
+def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks, job: Number) -> NoReturn:
     """Fork a process for each job that is sent, and tell its ID and later how it ended."""
     if not walls.namespaces:
         _import(_UNREADABLE, hooks)
@@ -108,9 +127,11 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     names = make_ready()
     random.seed(0)  # a verdict must not depend on luck
     gaps = _freeze()  # noqa: F841
+    settle_memory(read_proc("self/maps", walls.own_proc))
+    job.keep()
     task = None
     with suppress(OSError):
-        task = _serve(control, walls, limits, hooks)
+        task = _serve(control, walls, limits, hooks, job.pointer)
     if task is not None:
         check(task, names, hooks)
     os._exit(0)
@@ -124,7 +145,9 @@ def _freeze() -> list[object]:
     return gaps
 
 
-def _serve(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks) -> list[Any] | None:
+def _serve(
+    control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks, job: ctypes.c_void_p
+) -> list[Any] | None:
     """Answer until the worker is gone; in a job's own process return what it is to run."""
     while True:
         head, extra, _, _ = control.recvmsg(_HEAD, _EXTRA)  # no more: another message may follow
@@ -139,41 +162,24 @@ def _serve(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks) 
         rights = extra[0][2]
         channel = int.from_bytes(rights[:_SIZE], sys.byteorder)
         output = int.from_bytes(rights[_SIZE:], sys.byteorder)
-        pid = _fork_inside(walls, channel, output) if walls.namespaces else os.fork()
+        if walls.namespaces:
+            os.chdir(WORK)  # a new one, perhaps
+            pid = ns.clone(_CLONE, job)
+        else:
+            pid = os.fork()
         if pid == 0:
             folder, task = marshal.loads(message)
-            if not walls.namespaces:
+            if walls.namespaces:
+                settle_prepared(seconds, channel, output)
+            else:
                 settle(walls, limits, seconds, folder, channel, output)
             return list(task)
-        if walls.namespaces:
-            bound_processor_time(pid, seconds)
         os.close(channel)
         os.close(output)
-        control.send(pid.to_bytes(_SIZE, "big"))
+        if not walls.namespaces:
+            control.send(pid.to_bytes(_SIZE, "big"))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         control.send(status.to_bytes(_SIZE, "big", signed=True))
-
-
-def _fork_inside(walls: Walls, channel: int, output: int) -> int:
-    """Fork a job's process behind its walls; as `os.fork`.
-
-    What can be done before, for it to inherit, is: what is done often in one process costs less than what is
-    done once in each of many.
-    """
-    os.chdir(WORK)  # a new one, perhaps
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.dup2(channel, CHANNEL)
-    # The shared memory that this process has had, for which it has no use, is from now on the job's.
-    ns.unshare(ns.CLONE_NEWPID | ns.CLONE_NEWIPC)
-    pid = os.fork()
-    if pid == 0:
-        settle_prepared()
-        return 0
-    ns.setns(walls.own_pids, ns.CLONE_NEWPID)
-    for number in (1, 2, CHANNEL):
-        os.dup2(0, number)
-    return pid
 
 
 def _import(names: Iterable[str], hooks: Hooks) -> None:
