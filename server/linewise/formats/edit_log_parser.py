@@ -2,8 +2,10 @@
 
 The place a header names counts only when the document agrees: the first line of the body must stand at
 START. Where it does not, the hunk goes to the one nearest place where it does, or is malformed. Only a
-hunk at the first line, before which no line could stand, needs no run-up. A malformed hunk tells how it could
-have begun: small models count lines badly, and write run-ups nearly as they stand.
+hunk at the first line, before which no line could stand, needs no run-up; where that is the first of a
+window, what comes in its place must be like it. A malformed hunk tells how it could have begun: small models
+count lines badly, and write run-ups nearly as they stand. It then removes no line with text that the model
+has not shown to know.
 """
 
 from __future__ import annotations
@@ -108,7 +110,7 @@ class EditLogParser:
             return [
                 Malformed(
                     f"header {line!r} points outside the document, which has {shown} lines",
-                    self._header_text(start, min(removed, shown - start)),
+                    self._header_text(start, self._unproven(start, removed)),
                 )
             ]
         self._header = (start, removed)
@@ -117,7 +119,7 @@ class EditLogParser:
     def _place(self, line: str) -> int | Malformed:
         """Where the hunk whose body begins with `line` goes; its header is known."""
         start, removed = self._header or (0, 0)
-        if start == 0 and (removed == 0 or not self._stands_at(line, 0)):
+        if start == 0 and (removed == 0 or (not self._stands_at(line, 0) and self._may_begin(line))):
             return 0
         if removed == 0:
             return Malformed(
@@ -149,8 +151,18 @@ class EditLogParser:
         else:
             places = [p for p in range(self._shown_length()) if self._stands_at(like, p)]
         place = min(places, key=lambda p: abs(p - start))
-        header = self._header_text(place, min(removed, self._shown_length() - place))
+        header = self._header_text(place, self._unproven(place, removed))
         return f"{header}{bare(self._state[place])}\n"
+
+    def _may_begin(self, line: str) -> bool:
+        """Whether `line` may come in the place of the first: of a window's, it must be like that."""
+        return not self._first_line or _likeness(bare(self._state[0]), line) >= LEAST_LIKENESS
+
+    def _unproven(self, start: int, removed: int) -> int:
+        """How many of `removed` lines from `start` may go: its run-up, and blank lines that follow it."""
+        last = min(start + removed, self._shown_length())
+        texts = (n for n in range(start + 1, last) if self._state[n].strip())
+        return next(texts, max(start, last)) - start
 
     def _header_text(self, start: int, removed: int) -> str:
         return f"@{start + 1 + self._first_line},{removed}\n"

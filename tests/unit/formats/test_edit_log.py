@@ -327,13 +327,31 @@ def test_what_is_given_at_a_cursor_completes_to_a_hunk_at_that_line(document, da
         ("@3,2\n    return r * r!\n", "@4,1\n    return r * r\n"),  # no more lines than there are
         ("@3,0\nx = 1\n", "@3,1\ndef area(r):\n"),
         ("@9,1\n", "@5,0\n"),
-        ("@3,7\n", "@3,2\n"),
+        ("@3,7\n", "@3,1\n"),  # what was not shown to be known stays
         ("3,1\n", ""),
     ],
 )
 def test_a_malformed_hunk_tells_how_it_could_have_begun(text, mended):
     _, events = hunks_of(text, GEOMETRY)
     assert [event.mended for event in events] == [mended]
+
+
+def test_the_first_line_of_a_window_goes_only_for_one_that_is_like_it():
+    document = "value = 1\nreturn y\nb\n"
+    hunks, (malformed, *_) = hunks_of("@201,2\nreturn x\n\n", document, first_line=200)
+    assert hunks == [] and malformed.mended == "@202,1\nreturn y\n"
+    assert hunks_of("@201,1\nvalue = 12\n", document, first_line=200)[0] == [
+        Hunk(0, ("value = 1",), ("value = 12",))
+    ]
+    assert hunks_of("@1,2\nreturn x\n\n", document)[0] == [
+        Hunk(0, ("value = 1", "return y"), ("return x", ""))
+    ]
+
+
+def test_a_mended_hunk_removes_no_text_that_was_not_shown_to_be_known():
+    document = "def f():\n    return x\n\n\ndef g():\n    pass\n"
+    _, (malformed, *_) = hunks_of("@2,5\n    return x.\n", document)
+    assert malformed.mended == "@2,3\n    return x\n"
 
 
 def test_a_mended_beginning_stands_in_the_window_that_the_model_sees():
