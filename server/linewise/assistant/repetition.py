@@ -34,14 +34,14 @@ def loop_start(lines: Sequence[str], times: int = SAME_LINES) -> int | None:
     return None
 
 
-def loop_start_in_line(line: str) -> int | None:
+def loop_start_in_line(line: str, times: int = SAME_PIECES) -> int | None:
     """Where a loop at the end of `line` begins its first repetition, in characters; None without one.
 
-    A loop is a piece of 1 to 60 characters that stands six times in a row at the end, over at least 40
+    A loop is a piece of 1 to 60 characters that stands so many `times` in a row at the end, over at least 40
     characters, or 120 where it is all marks and blanks.
     """
     for size in range(1, LONGEST_PIECE + 1):
-        needed = max(size * SAME_PIECES, LOOP_CHARACTERS)
+        needed = max(size * times, LOOP_CHARACTERS)
         if len(line) < needed:
             return None
         if not any(map(str.isalnum, line[-size:])):
@@ -55,18 +55,20 @@ def loop_start_in_line(line: str) -> int | None:
     return None
 
 
-def loop_in(text: str) -> int | None:
+def loop_in(text: str, *, again: bool = False) -> int | None:
     """Where a loop at the end of `text` begins its first repetition, in characters; None without one.
 
     It is one of whole lines, blank ones aside, where the last line has ended, else one within it.
+    `again` says that the text has gone round before: a line that stands there twice is then a loop, and a
+    piece that stands there four times.
     """
     last = text.rfind("\n") + 1
     if last < len(text):
-        start = loop_start_in_line(text[last:])
+        start = loop_start_in_line(text[last:], SAME_PIECES - 2 * again)
         return None if start is None else last + start
     lines = text.split("\n")[:-1]
     places = [place for place, line in enumerate(lines) if line.strip()]
-    begins = loop_start([lines[place] for place in places])
+    begins = loop_start([lines[place] for place in places], SAME_LINES - again)
     if begins is None or not lines[-1].strip():
         return None
     return sum(len(line) + 1 for line in lines[: places[begins - 1] + 1])

@@ -43,7 +43,7 @@ class Steering:
         """Take in the hunk's next token; tell whether its text goes round in a loop now."""
         self._tokens.append(token)
         self._text += token.text
-        self._loop = loop_in(self._text)
+        self._loop = loop_in(self._text, again=self._turns > 0)
         return self._loop is not None
 
     @property

@@ -68,6 +68,16 @@ def test_a_loop_is_seen_and_what_stands_before_its_first_repetition_is_kept(text
     assert loop_in(text[:-1]) is None
 
 
+def test_text_that_went_round_before_is_taken_for_a_loop_sooner():
+    for text, kept in (
+        ("@1,0\na = 1\na = 1\n", "@1,0\na = 1\n"),
+        ("x" + ", value_of_it" * 4, "x, value_of_it"),
+    ):
+        assert loop_in(text) is None
+        assert loop_in(text, again=True) == len(kept)
+    assert loop_in("@1,0\na = 1\nb = 1\n", again=True) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
