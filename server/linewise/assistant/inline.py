@@ -15,7 +15,7 @@ from itertools import islice
 from time import perf_counter
 
 from linewise.assistant.document import Document
-from linewise.assistant.repetition import loop_start, telling
+from linewise.assistant.repetition import loop_start, loop_start_in_line, telling
 from linewise.assistant.window import View, fit
 from linewise.edits import EditLog, Event, HunkStarted, LineAdded, Lines, Malformed
 from linewise.engines.protocol import CancelSignal, Engine, Request, Sampling
@@ -177,7 +177,9 @@ class _Answer:
 
     def _add(self, line: str) -> None:
         first = not self.lines
-        if len(line) > LONGEST_LINE or self._repeats_document(line):
+        written = line[len(self.place.typed) :] if first else line
+        goes_round = len(line) > LONGEST_LINE or loop_start_in_line(written) is not None
+        if goes_round or self._repeats_document(line):
             self.over = True
             return
         if not first and (not line.strip() or _indentation(line) < _indentation(self._block_line())):

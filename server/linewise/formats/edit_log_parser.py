@@ -156,7 +156,7 @@ class EditLogParser:
 
     def _may_begin(self, line: str) -> bool:
         """Whether `line` may come in the place of the first: of a window's, it must be like that."""
-        return not self._first_line or _likeness(bare(self._state[0]), line) >= LEAST_LIKENESS
+        return not self._first_line or _likeness(self._state[0].strip(), line.strip()) >= LEAST_LIKENESS
 
     def _unproven(self, start: int, removed: int) -> int:
         """How many of `removed` lines from `start` may go: its run-up, and blank lines that follow it."""

@@ -98,6 +98,14 @@ def test_a_loop_is_cut_to_its_first_round(scripted):
     assert completed(scripted, "|", "a = 1\nb()\n" + "c()\n" * 20) == "a = 1\nb()\nc()"
 
 
+def test_a_line_that_goes_round_is_not_offered(scripted):
+    around = "f(" + "value, " * 10
+    assert completed(scripted, "x = 1\n|", f"y = 2\nz = {around}", max_tokens=30) == "x = 1\ny = 2"
+    assert completed(scripted, "z = |", around, max_tokens=16) is None
+    typed = "z = " + "value, " * 10
+    assert completed(scripted, f"{typed}|", "last\n") == f"{typed}last"
+
+
 def test_max_lines_bounds_a_block(scripted):
     answer = "".join(f"x{n} = {n}\n" for n in range(20))
     assert completed(scripted, "|", answer, max_lines=3) == "x0 = 0\nx1 = 1\nx2 = 2"
