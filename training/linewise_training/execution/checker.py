@@ -16,8 +16,7 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from linewise_training.execution.preload import Hooks
@@ -29,52 +28,59 @@ _MESSAGE_CHARACTERS = 2000
 _REHEARSALS = 20
 
 
-def check(task: list[Any], names: dict[str, Any], hooks: Hooks) -> NoReturn:
+def check(task: list[Any], namespace: dict[str, Any], hooks: Hooks) -> NoReturn:
     """Run a job and end the process.
 
     Args:
         task: Marks (bytes, for the code and each test), tests, code, these as text or compiled; emptied,
             since callers' frames are in the sight of the code under test.
-        names: A copy of the builtins: what the code does to the module does not reach the tests.
+        namespace: Of the module that the code is run in, from `make_ready`.
         hooks: What the standard library wants to have called when the code forks.
     """
     for functions in hooks:
         os.register_at_fork(**functions)
     flush = sys.stdout.flush
-    _run(task, names)
-    with suppress(BaseException):
+    run(task, namespace)
+    try:
         flush()
-    os._exit(0)
+    finally:
+        os._exit(0)
 
 
-def _run(task: list[Any], names: dict[str, Any]) -> None:
-    for goes_on in map(_step, _steps(task, names)):
+def run(task: list[Any], namespace: dict[str, Any]) -> None:
+    """Run the code and the tests, as far as they go."""
+    for goes_on in map(step, steps(task, namespace)):
         if not goes_on:
             break
 
 
-def make_ready() -> dict[str, Any]:
+def make_ready(run: Callable[..., None], refuse: Callable[..., None]) -> dict[str, Any]:
     """In the process that jobs are forked from, once: what every job needs and would pay for.
 
     The code under test finds no module of ours, so nothing of ours can be imported afterwards. `CHANNEL`
     is written to.
 
+    Args:
+        run: This module's function of that name, or what runs in its place.
+        refuse: As well.
+
     Returns:
-        `names` of `check`: to copy them writes to each of them, hence to a page that was shared.
+        `namespace` of `check`. Its builtins are a copy: what the code does to the module of that name does
+        not reach the tests.
     """
     sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
-    names = dict(builtins.__dict__)
-    main = sys.modules["__main__"]
     nothing = compile("", "", "exec")
     for _ in range(_REHEARSALS):  # the interpreter adapts what has run often, by writing to it
-        _run([(b"", b""), [nothing], nothing], names)
-    sys.modules["__main__"] = main
-    ours = {"linewise", "linewise_training", "solution"}
+        run([(b"", b""), [nothing], nothing], {})
+    ours = {"linewise", "linewise_training"}
     for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
         del sys.modules[name]
-    sys.addaudithook(_refuse)
-    return names
+    module = types.ModuleType("solution")
+    sys.modules["solution"] = sys.modules["__main__"] = module
+    module.__dict__["__builtins__"] = dict(builtins.__dict__)
+    sys.addaudithook(refuse)
+    return module.__dict__
 
 
 def compile_source(source: str | types.CodeType, step: int) -> types.CodeType:
@@ -88,7 +94,8 @@ def compile_source(source: str | types.CodeType, step: int) -> types.CodeType:
     return compile(source, f"test {step}" if step else "solution.py", "exec", dont_inherit=True)
 
 
-def _refuse(event: str, _: tuple[Any, ...]) -> None:
+def refuse(event: str, _: tuple[Any, ...]) -> None:
+    """An audit hook: shut the ways to marks."""
     if event in {
         "gc.get_objects",
         "gc.get_referrers",
@@ -103,18 +110,14 @@ def _refuse(event: str, _: tuple[Any, ...]) -> None:
         raise RuntimeError(f"{event} is not for code under test")
 
 
-def _steps(task: list[Any], names: dict[str, Any]) -> Iterator[list[Any]]:
-    """What `_step` takes, for the code and for each test that compiles."""
+def steps(task: list[Any], namespace: dict[str, Any]) -> Iterator[list[Any]]:
+    """What `step` takes, for the code and for each test that compiles."""
     code, tests, marks = task.pop(), task.pop(), task.pop()
     try:
         program = compile_source(code, CODE)
     except BaseException as error:  # RecursionError and MemoryError, too
         _tell(CODE, COMPILE, error)
         return iter(())
-    module = types.ModuleType("solution")
-    sys.modules["solution"] = sys.modules["__main__"] = module
-    namespace = module.__dict__
-    namespace["__builtins__"] = names
     programs = [(CODE, program)]
     for index, test in enumerate(tests, CODE + 1):
         try:
@@ -126,7 +129,7 @@ def _steps(task: list[Any], names: dict[str, Any]) -> Iterator[list[Any]]:
     )
 
 
-def _step(item: list[Any]) -> bool:
+def step(item: list[Any]) -> bool:
     """Run one program and, if it ends well, write its mark; whether the next may run."""
     index = item.pop(0)
     try:

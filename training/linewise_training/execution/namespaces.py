@@ -46,7 +46,12 @@ _CLONE_NUMBER, _NOTHING = ctypes.c_long(_CLONE.get(os.uname().machine, -1)), cty
 _CAPSET_ARGUMENTS = ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)
 
 
-def _checked(result: int, what: str) -> None:
+def checked(result: int, what: str) -> None:
+    """Raise what a system call says.
+
+    Raises:
+        OSError: It failed.
+    """
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
@@ -62,12 +67,12 @@ def unshare(flags: int) -> None:
     Raises:
         OSError: As for all functions here, the kernel refused; the message names the call.
     """
-    _checked(_unshare(flags), "unshare")
+    checked(_unshare(flags), "unshare")
 
 
 def setns(fd: int, kind: int) -> None:
     """setns(2)."""
-    _checked(_setns(fd, kind), "setns")
+    checked(_setns(fd, kind), "setns")
 
 
 def clone(flags: ctypes.c_long, pid: ctypes.c_void_p) -> int:
@@ -81,7 +86,7 @@ def clone(flags: ctypes.c_long, pid: ctypes.c_void_p) -> int:
         As `os.fork`.
     """
     found = int(_syscall(_CLONE_NUMBER, flags, _NOTHING, pid, _NOTHING, _NOTHING))
-    _checked(found, "clone")
+    checked(found, "clone")
     return found
 
 
@@ -90,12 +95,12 @@ def mount(source: str | None, target: str, kind: str | None, flags: int = 0, opt
     result = _libc.mount(
         _arg(source), _arg(target), _arg(kind), ctypes.c_ulong(flags), _arg(options) if options else None
     )
-    _checked(result, f"mount {target}")
+    checked(result, f"mount {target}")
 
 
 def unmount(target: str) -> None:
     """Detach a mount and what is mounted in it."""
-    _checked(_libc.umount2(_arg(target), _MNT_DETACH), f"umount {target}")
+    checked(_libc.umount2(_arg(target), _MNT_DETACH), f"umount {target}")
 
 
 def read_only(target: str, *, recursive: bool) -> None:
@@ -111,7 +116,7 @@ def read_only(target: str, *, recursive: bool) -> None:
         ctypes.byref(attributes),
         ctypes.c_size_t(ctypes.sizeof(attributes)),
     )
-    _checked(result, f"mount_setattr {target}")
+    checked(result, f"mount_setattr {target}")
 
 
 def pivot_root(new_root: str) -> None:
@@ -120,14 +125,14 @@ def pivot_root(new_root: str) -> None:
     if number is None:
         raise OSError(f"pivot_root is not known for {os.uname().machine}")
     os.chdir(new_root)
-    _checked(_libc.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
-    _checked(_libc.umount2(b".", _MNT_DETACH), "umount of the old root")
+    checked(_libc.syscall(ctypes.c_long(number), b".", b"."), "pivot_root")
+    checked(_libc.umount2(b".", _MNT_DETACH), "umount of the old root")
     os.chdir("/")
 
 
 def _prctl(option: int, value: int, what: str) -> None:
     args: tuple[Any, ...] = tuple(ctypes.c_ulong(number) for number in (value, 0, 0, 0))
-    _checked(_libc.prctl(option, *args), what)
+    checked(_libc.prctl(option, *args), what)
 
 
 def die_with_parent(signal_number: int) -> None:
@@ -159,4 +164,4 @@ def bound_capabilities() -> None:
 
 def drop_capabilities() -> None:
     """Give up all capabilities of this process."""
-    _checked(_capset(*_CAPSET_ARGUMENTS), "capset")
+    checked(_capset(*_CAPSET_ARGUMENTS), "capset")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import marshal
 import os
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -51,3 +53,31 @@ def fill_gaps() -> list[object]:
     small: list[object] = [object() for _ in range(_GAPS // 16)]
     small += [float(number) for number in range(_GAPS // 32)]
     return small + [bytes(size - header) for size in range(48, 513, 16) for _ in range(_GAPS // size)]
+
+
+def lay_together(*functions: types.FunctionType) -> dict[str, Any]:
+    """Copies of functions that lie side by side, after `fill_gaps`, and what they name; they call each other.
+
+    Python writes to a function, its code and its constants when it runs: where each lies among what has
+    been imported, a job copies a page for each.
+
+    Raises:
+        ValueError: A name stands for different things.
+    """
+    together: dict[str, Any] = {"__builtins__": __builtins__}
+    copies = {}
+    for function in functions:
+        code = marshal.loads(marshal.dumps(function.__code__))
+        copies[function.__name__] = types.FunctionType(
+            code, together, function.__name__, function.__defaults__
+        )
+        for name in _names(code) & function.__globals__.keys():
+            if together.setdefault(name, function.__globals__[name]) is not function.__globals__[name]:
+                raise ValueError(f"{name} is not the same everywhere")
+    together.update(copies)
+    return together
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*inner)

@@ -23,7 +23,7 @@ from typing import NamedTuple, NoReturn
 
 from linewise_training.execution import namespaces as ns
 from linewise_training.execution.folder import TMP, WORK, mount_folder
-from linewise_training.execution.limits import Limits, apply_common, apply_limits, bound_processor_time
+from linewise_training.execution.limits import Limits, apply_common, apply_limits
 
 NOBODY = 65534
 INSIDE = 1000  # the user ID inside: not 0, so that no program that is executed has a capability
@@ -273,11 +273,11 @@ def settle(
         _enclose(walls, limits, seconds, folder, reserves)
         _connect(output, channel)
     except BaseException as error:  # whatever it was, this process must not go on outside
-        _fail(output, error)
+        fail(output, error)
 
 
 def prepare(walls: Walls, limits: Limits) -> None:
-    """In the process that Python jobs are forked from: what `settle_prepared` need not do in each of them."""
+    """In the process that Python jobs are forked from: what need not be done in each of them."""
     nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for number in (0, 1, 2, CHANNEL):
         os.dup2(nothing, number)
@@ -286,24 +286,8 @@ def prepare(walls: Walls, limits: Limits) -> None:
         apply_limits(limits, None, reserves=False)
 
 
-def settle_prepared(seconds: float, channel: int, output: int) -> None:
-    """As `settle`, where there are namespaces and the process that was forked had made all else ready.
-
-    The job finds the mounts that the worker has put there.
-    """
-    try:
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.dup2(channel, CHANNEL)
-        bound_processor_time(0, seconds)
-        os.setsid()
-        ns.drop_capabilities()
-        os.closerange(CHANNEL + 1, 1 << 16)
-    except BaseException as error:
-        _fail(1, error)
-
-
-def _fail(output: int, error: BaseException) -> NoReturn:
+def fail(output: int, error: BaseException) -> NoReturn:
+    """End a job's process that could not go behind its walls."""
     os.write(output, f"the sandbox could not be made: {error}".encode())
     os._exit(70)
 

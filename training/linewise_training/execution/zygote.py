@@ -18,24 +18,25 @@ import select
 import signal
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, NoReturn
 
+from linewise_training.execution import checker
 from linewise_training.execution import namespaces as ns
-from linewise_training.execution.checker import check, make_ready
 from linewise_training.execution.folder import WORK
-from linewise_training.execution.limits import Limits
+from linewise_training.execution.limits import Limits, bound_processor_time
 from linewise_training.execution.memory import Number
 from linewise_training.execution.memory import settle as settle_memory
-from linewise_training.execution.preload import RARE, Hooks, fill_gaps
+from linewise_training.execution.namespaces import checked, clone, drop_capabilities
+from linewise_training.execution.preload import RARE, Hooks, fill_gaps, lay_together
 from linewise_training.execution.sandbox import (
+    CHANNEL,
     Launched,
     Walls,
+    fail,
     job_folder,
     prepare,
     read_proc,
     settle,
-    settle_prepared,
 )
 
 _SIZE = 4  # bytes of a number in a message
@@ -121,28 +122,32 @@ class Zygote:
 
 def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks, job: Number) -> NoReturn:
     """Fork a process for each job that is sent, and tell its ID and later how it ended."""
-    if not walls.namespaces:
+    if walls.namespaces:  # no fork of this process calls them then
+        _register(hooks)
+    else:
         _import(_UNREADABLE, hooks)
     prepare(walls, limits)
-    names = make_ready()
+    gc.collect()
+    gaps = fill_gaps()  # noqa: F841
+    run = lay_together(
+        _serve, _settle_prepared, clone, checked, drop_capabilities, bound_processor_time,
+        checker.check, checker.run, checker.steps, checker.step, checker.compile_source,
+        checker.refuse,
+    )  # fmt: skip
+    namespace = checker.make_ready(run["run"], run["refuse"])
     random.seed(0)  # a verdict must not depend on luck
-    gaps = _freeze()  # noqa: F841
+    gc.freeze()  # a collection in a job would copy all these pages
+    gc.set_threshold(_OBJECTS)
     settle_memory(read_proc("self/maps", walls.own_proc))
     job.keep()
     task = None
-    with suppress(OSError):
-        task = _serve(control, walls, limits, hooks, job.pointer)
+    try:
+        task = run["_serve"](control, walls, limits, hooks, job.pointer)
+    except OSError:  # the worker has gone
+        os._exit(0)
     if task is not None:
-        check(task, names, hooks)
+        run["check"](task, namespace, hooks)
     os._exit(0)
-
-
-def _freeze() -> list[object]:
-    gc.collect()
-    gaps = fill_gaps()
-    gc.freeze()  # a collection in a job would copy all these pages
-    gc.set_threshold(_OBJECTS)
-    return gaps
 
 
 def _serve(
@@ -157,6 +162,8 @@ def _serve(
         message = control.recv(size, _socket.MSG_WAITALL)
         if not extra:
             _import(marshal.loads(message), hooks)
+            if walls.namespaces:
+                _register(hooks)
             gc.freeze()
             continue
         rights = extra[0][2]
@@ -164,13 +171,13 @@ def _serve(
         output = int.from_bytes(rights[_SIZE:], sys.byteorder)
         if walls.namespaces:
             os.chdir(WORK)  # a new one, perhaps
-            pid = ns.clone(_CLONE, job)
+            pid = clone(_CLONE, job)
         else:
             pid = os.fork()
         if pid == 0:
             folder, task = marshal.loads(message)
             if walls.namespaces:
-                settle_prepared(seconds, channel, output)
+                _settle_prepared(seconds, channel, output)
             else:
                 settle(walls, limits, seconds, folder, channel, output)
             return list(task)
@@ -182,6 +189,23 @@ def _serve(
         control.send(status.to_bytes(_SIZE, "big", signed=True))
 
 
+def _settle_prepared(seconds: float, channel: int, output: int) -> None:
+    """As `settle`, where there are namespaces and the process that was forked had made all else ready.
+
+    The job finds the mounts that the worker has put there.
+    """
+    try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.dup2(channel, CHANNEL)
+        bound_processor_time(0, seconds)
+        os.setsid()
+        drop_capabilities()
+        os.closerange(CHANNEL + 1, 1 << 16)
+    except BaseException as error:
+        fail(1, error)
+
+
 def _import(names: Iterable[str], hooks: Hooks) -> None:
     """Import modules; `hooks` gets what they want to have called around a fork, see `preload`."""
     register = os.register_at_fork
@@ -191,3 +215,9 @@ def _import(names: Iterable[str], hooks: Hooks) -> None:
             importlib.import_module(name)
     finally:
         os.register_at_fork = register
+
+
+def _register(hooks: Hooks) -> None:
+    """Have hooks called around the forks to come, and forget them."""
+    while hooks:
+        os.register_at_fork(**hooks.pop(0))
