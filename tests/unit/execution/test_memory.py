@@ -21,6 +21,7 @@ memory.use_huge_pages()
 import typing, json, decimal
 first = [object() for _ in range(200_000)]
 before = maps()
+memory.join_mappings()
 memory.settle(open('/proc/self/maps').read())
 after = maps()
 """

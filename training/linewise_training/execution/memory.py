@@ -113,7 +113,7 @@ def use_huge_pages() -> None:
 
 
 def settle(mappings: str) -> None:
-    """Move what lies in small pages to huge ones where that can be, and join mappings.
+    """Move what lies in small pages to huge ones where that can be.
 
     Not shared with the parent process then. For a process that has one thread.
 
@@ -127,7 +127,11 @@ def settle(mappings: str) -> None:
             _collapse(start, end)
     for program in {name for start, end, access, name in found if access == "r-xp" and end - start > _LARGE}:
         _copy_program([mapping for mapping in found if mapping[3] == program])
-    for one, other in pairwise(found):
+
+
+def join_mappings() -> None:
+    """Make fewer mappings of each library's; before a fork, after which the kernel keeps them apart."""
+    for one, other in pairwise(_mappings(_own_mappings())):
         _join(one, other)
 
 

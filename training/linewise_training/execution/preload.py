@@ -55,7 +55,7 @@ def fill_gaps() -> list[object]:
     return small + [bytes(size - header) for size in range(48, 513, 16) for _ in range(_GAPS // size)]
 
 
-def lay_together(*functions: types.FunctionType) -> dict[str, Any]:
+def lay_together(*functions: Any) -> dict[str, Any]:
     """Copies of functions that lie side by side, after `fill_gaps`, and what they name; they call each other.
 
     Python writes to a function, its code and its constants when it runs: where each lies among what has

@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 
-from linewise_training.execution.memory import use_huge_pages
+from linewise_training.execution.memory import join_mappings, use_huge_pages
 
 
 def main() -> None:
@@ -18,7 +18,9 @@ def main() -> None:
     os.environ.pop("LD_BIND_NOW", None)
     use_huge_pages()
     hooks = importlib.import_module("linewise_training.execution.preload").preload()
-    importlib.import_module("linewise_training.execution.serve").work(hooks)
+    serve = importlib.import_module("linewise_training.execution.serve")
+    join_mappings()
+    serve.work(hooks)
 
 
 if __name__ == "__main__":
