@@ -1,16 +1,19 @@
 """Which of two ways to do a thing is quicker, found out by trying while it is done.
 
 What is quicker depends on the model, on the processor and on what else runs there, and changes meanwhile. So
-the way that is not in use is tried now and then: seldom, where it keeps losing.
+the way that is not in use is tried now and then: seldom, where it keeps losing, but at once where the way in
+use takes longer than it last did.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Generic, TypeVar
 
 Way = TypeVar("Way")
 
+_BEFORE_FIRST = 4  # steps: where the machine is busy, the first way may take many times as long
 _FIRST_INTERVAL, _LONGEST_INTERVAL = 16, 1024  # steps from one trial to the next
 _TRIAL = 3  # steps: what one took may be chance
 _GAIN = 0.95  # of the time, at most, to be worth a change
@@ -24,7 +27,8 @@ class Trial(Generic[Way]):
         self._way, self._other = first, other
         self._seconds: deque[float] = deque(maxlen=_TRIAL)
         self._tried: list[float] = []
-        self._until = self._interval = _FIRST_INTERVAL
+        self._until, self._interval = _BEFORE_FIRST, _FIRST_INTERVAL
+        self._others = math.inf  # what a step took the other way when that was last in use or tried
 
     @property
     def is_trying(self) -> bool:
@@ -40,6 +44,8 @@ class Trial(Generic[Way]):
         if not self.is_trying:
             self._seconds.append(seconds)
             self._until -= 1
+            if len(self._seconds) == _TRIAL and _GAIN * min(self._seconds) > self._others:
+                self._until = 0
             return
         self._tried.append(seconds)
         # The quickest of each: a step that the processor was taken away from says little.
@@ -48,10 +54,12 @@ class Trial(Generic[Way]):
             return
         if len(self._tried) == _TRIAL and min(self._tried) < _GAIN * usual:
             self._way, self._other = self._other, self._way
+            self._others = usual
             self._seconds.clear()
             self._seconds.extend(self._tried)
             self._interval = _FIRST_INTERVAL
         else:
+            self._others = min(self._tried)
             self._interval = min(_LONGEST_INTERVAL, 2 * self._interval)
         self._until = self._interval
         self._tried.clear()

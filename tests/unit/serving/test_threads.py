@@ -43,6 +43,21 @@ def test_a_machine_that_gets_busy_is_noticed() -> None:
     assert choice.choose(8) == 1
 
 
+def test_a_machine_that_gets_busy_is_noticed_at_once_where_the_other_number_was_quicker_before() -> None:
+    choice = ThreadChoice(Threads(reading=2, generating=1))
+    run(choice, 64, 4000, {1: 1.6, 2: 1.0})
+    assert choice.choose(64) == 2
+    # Three steps to notice, three to make sure.
+    assert run(choice, 64, 20, {1: 1.7, 2: 4.0})[8:] == [1] * 12
+    # What is a little slower than the other one was is compared with what that is now, once.
+    assert run(choice, 64, 40, {1: 5.0, 2: 6.0}).count(2) <= 6  # and once more by and by
+
+
+def test_a_busy_machine_is_noticed_within_the_first_steps() -> None:
+    choice = ThreadChoice(Threads(reading=2, generating=1))
+    assert run(choice, 64, 12, {1: 1.0, 2: 6.0}) == [2] * 4 + [1] * 8
+
+
 def test_where_there_is_one_core_there_is_nothing_to_choose() -> None:
     choice = ThreadChoice(Threads(reading=1, generating=1))
     assert set(run(choice, 8, 100, {1: 1.0})) == {1}
@@ -55,7 +70,7 @@ def test_a_hopeless_way_is_tried_for_one_step_only() -> None:
     for _ in range(100):
         ways.append(trial.choose())
         trial.saw(seconds[ways[-1]])
-    assert ways.count("slow") == 2  # after 16 steps, and after 32 more
+    assert ways.count("slow") == 2  # after 4 steps, and after 32 more
 
 
 def test_a_trial_is_told_from_what_is_usual() -> None:
