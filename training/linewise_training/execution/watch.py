@@ -93,7 +93,7 @@ def watch(
                     too_much = f"{used >> 20} MiB of memory in all its processes"
                     break
         status = end(launched, walls, others, gone=gone)
-        _drain(launched.output, output, limits.output, ends=walls.namespaces)
+        _drain(launched.output, output, limits.output)
         while _hear(ours, launched.pid(), hear):
             pass
         return Ended(status, bytes(output), timed_out, too_much)
@@ -109,9 +109,9 @@ def _read_output(fd: int, output: bytearray, most: int) -> bool:
     return bool(chunk)
 
 
-def _drain(fd: int, output: bytearray, most: int, *, ends: bool) -> None:
-    """Take what is left; `ends` if nobody who could write is."""
-    os.set_blocking(fd, ends)
+def _drain(fd: int, output: bytearray, most: int) -> None:
+    """Take what is left; all who could write more are gone."""
+    os.set_blocking(fd, False)
     with suppress(BlockingIOError):
         while _read_output(fd, output, most):
             pass

@@ -181,12 +181,12 @@ def _serve(
             else:
                 settle(walls, limits, seconds, folder, channel, output)
             return list(task)
-        os.close(channel)
-        os.close(output)
         if not walls.namespaces:
             control.send(pid.to_bytes(_SIZE, "big"))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         control.send(status.to_bytes(_SIZE, "big", signed=True))
+        os.close(channel)  # not before: the end of the output would wake the worker, too
+        os.close(output)
 
 
 def _settle_prepared(seconds: float, channel: int, output: int) -> None:
