@@ -25,7 +25,7 @@ from linewise.serving.http.relay import Relays
 MEANT = wire.peer("print")
 NATIVE = {
     "to": MEANT, "slot": "a/b", "priority": "inline", "prefix": "", "count": 0, "rest": ["the file", "say x"],
-    "sampling": {}, "healed": "", "stop": [],
+    "sampling": {}, "healed": "", "stop": [], "forbidden": [],
 }  # fmt: skip
 
 

@@ -206,7 +206,7 @@ def test_clients_that_vanish_in_mid_stream_leave_nothing_running(
     body = {
         "to": wire.peer(fingerprint(shared_starter._model)),
         "slot": "", "priority": "write", "prefix": "", "count": 0, "rest": ["count 1000000"],
-        "sampling": {"max_tokens": 10_000_000}, "healed": "", "stop": [],
+        "sampling": {"max_tokens": 10_000_000}, "healed": "", "stop": [], "forbidden": [],
     }  # fmt: skip
     address = Address(str(shared_starter.place.socket))
     for _ in range(20):
