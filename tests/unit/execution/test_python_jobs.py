@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import pytest
 
 from linewise_training.execution import Job, Limits, Runner, Status
+from linewise_training.execution.sandbox import descendants
 
 INCREMENT = "def f(x):\n    return x + 1\n"
 
@@ -140,3 +142,13 @@ thread.join()
         first, *_, last = runner.run([Job(code, ("assert ends == [0]", "assert there"))] * 10)
     assert [test.passed for test in first.tests] == [True, not inside]
     assert [test.passed for test in last.tests] == [True, True]
+
+
+def test_a_job_may_use_all_processors_whichever_its_worker_keeps_to():
+    processors = os.sched_getaffinity(0)
+    code = "import os\nfound = os.sched_getaffinity(0)"
+    with Runner(len(processors)) as opened:
+        verdicts = list(opened.run([Job(code, (f"assert found == {processors}",))] * 4))
+        kept = [os.sched_getaffinity(pid) for pid in descendants()]
+    assert {verdict.status for verdict in verdicts} == {Status.PASS}, verdicts
+    assert any(len(one) == 1 for one in kept)

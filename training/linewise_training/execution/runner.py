@@ -75,15 +75,18 @@ class Runner:
         if shutil.which("go"):
             with suppress(OSError):  # said when a job in Go comes
                 folders.append(str(cache_folder()))
-        self._settings = json.dumps(
-            {"limits": asdict(limits), "namespaces": namespaces, "shown": _shown(folders)}
-        )
+        self._settings = {"limits": asdict(limits), "namespaces": namespaces, "shown": _shown(folders)}
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._serving: list[_Server] = []
 
     def __enter__(self) -> Runner:
         """Start a thread for each worker process."""
-        self._serving = [_Server(self._asked, self.workers, self._settings) for _ in range(self.workers)]
+        processors = sorted(os.sched_getaffinity(0))
+        for number in range(self.workers):
+            # As many as processors: each keeps to one, for what wakes another process there leaves none idle.
+            kept = processors[number % len(processors)] if self.workers >= len(processors) else None
+            settings = json.dumps({**self._settings, "processor": kept})
+            self._serving.append(_Server(self._asked, self.workers, settings))
         return self
 
     def __exit__(

@@ -49,6 +49,8 @@ class Walls:
     """One of the worker's own `/proc`, which is hidden from jobs: they have its user ID."""
     threads: int = 0
     """Without namespaces: what the jobs' user ran before, which counts against the limit of processes."""
+    processors: tuple[int, ...] = ()
+    """On which jobs may run, whichever the worker keeps to."""
 
 
 def enter(shown: list[str], *, try_namespaces: bool = True) -> Walls:
@@ -294,6 +296,7 @@ def fail(output: int, error: BaseException) -> NoReturn:
 
 def _enclose(walls: Walls, limits: Limits, seconds: float, folder: str | None, reserves: bool) -> None:
     os.setsid()
+    os.sched_setaffinity(0, walls.processors)
     if folder is None:
         ns.unshare(ns.CLONE_NEWNS)
         if not walls.proc:

@@ -14,7 +14,7 @@ import struct
 import sys
 import warnings
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from linewise_training.execution import namespaces as ns
@@ -43,7 +43,11 @@ def work(hooks: Hooks) -> None:
         os.dup2(nothing, fd)
     ns.die_with_parent(signal.SIGKILL)
     ns.adopt_orphans()
+    processors = tuple(os.sched_getaffinity(0))
+    if settings["processor"] is not None:
+        os.sched_setaffinity(0, {settings["processor"]})
     walls = enter(settings["shown"], try_namespaces=settings["namespaces"])
+    walls = replace(walls, processors=processors)
     sys.path[:] = [path for path in sys.path if os.path.isdir(path)]  # noqa: PTH112
     importlib.invalidate_caches()
     folder = None

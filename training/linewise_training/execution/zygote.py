@@ -177,7 +177,7 @@ def _serve(
         if pid == 0:
             folder, task = marshal.loads(message)
             if walls.namespaces:
-                _settle_prepared(seconds, channel, output)
+                _settle_prepared(walls.processors, seconds, channel, output)
             else:
                 settle(walls, limits, seconds, folder, channel, output)
             return list(task)
@@ -189,7 +189,7 @@ def _serve(
         os.close(output)
 
 
-def _settle_prepared(seconds: float, channel: int, output: int) -> None:
+def _settle_prepared(processors: tuple[int, ...], seconds: float, channel: int, output: int) -> None:
     """As `settle`, where there are namespaces and the process that was forked had made all else ready.
 
     The job finds the mounts that the worker has put there.
@@ -200,6 +200,7 @@ def _settle_prepared(seconds: float, channel: int, output: int) -> None:
         os.dup2(channel, CHANNEL)
         bound_processor_time(0, seconds)
         os.setsid()
+        os.sched_setaffinity(0, processors)
         drop_capabilities()
         os.closerange(CHANNEL + 1, 1 << 16)
     except BaseException as error:
