@@ -3,7 +3,7 @@
 The place a header names counts only when the document agrees: the first line of the body must stand at
 START. Where it does not, the hunk goes to the one nearest place where it does, or is malformed. Only a
 hunk at the first line, before which no line could stand, needs no run-up; where that is the first of a
-window, what comes in its place must be like it. A malformed hunk tells how it could have begun: small models
+window, what comes in its place must be like it, and it cannot go for nothing. A malformed hunk tells how it could have begun: small models
 count lines badly, and write run-ups nearly as they stand. It then removes no line with text that the model
 has not shown to know.
 """
@@ -177,6 +177,9 @@ class EditLogParser:
         events: list[Event] = [] if body else [HunkStarted(start)]
         if not body and removed == 0:
             return [Malformed("a hunk that neither removes nor adds a line")]
+        if not body and (start or self._first_line):
+            reason = f"a removal at line {start + 1 + self._first_line} has no run-up to prove its place"
+            return [Malformed(reason, self._mended("", start, removed))]
         hunk = self._hunk(start, removed, body)
         self._state = apply_hunk(self._state, hunk)
         return [*events, HunkCompleted(hunk), EditCompleted(Edit((hunk,)))]

@@ -336,6 +336,14 @@ def test_a_malformed_hunk_tells_how_it_could_have_begun(text, mended):
     assert [event.mended for event in events] == [mended]
 
 
+def test_lines_go_only_where_a_run_up_proves_the_place():
+    hunks, (malformed,) = hunks_of("@3,2\n", GEOMETRY)
+    assert hunks == [] and malformed.mended == "@3,1\ndef area(r):\n"
+    hunks, (malformed,) = hunks_of("@201,2\n", GEOMETRY, first_line=200)
+    assert hunks == [] and malformed.mended == "@201,2\nimport math\n"
+    assert after(GEOMETRY, hunks_of("@1,3\n", GEOMETRY)[0]) == "    return r * r\n"
+
+
 def test_the_first_line_of_a_window_goes_only_for_one_that_is_like_it():
     document = "value = 1\nreturn y\nb\n"
     hunks, (malformed, *_) = hunks_of("@201,2\nreturn x\n\n", document, first_line=200)
