@@ -3,9 +3,9 @@
 The place a header names counts only when the document agrees: the first line of the body must stand at
 START. Where it does not, the hunk goes to the one nearest place where it does, or is malformed. Only a
 hunk at the first line, before which no line could stand, needs no run-up; where that is the first of a
-window, what comes in its place must be like it, and it cannot go for nothing. A malformed hunk tells how it could have begun: small models
-count lines badly, and write run-ups nearly as they stand. It then removes no line with text that the model
-has not shown to know.
+window, what comes in its place must be like it, and it cannot go for nothing. A malformed hunk tells how it
+could have begun: small models count lines badly, and write run-ups nearly as they stand. It then removes no
+line with text that the model has not shown to know.
 """
 
 from __future__ import annotations
