@@ -26,6 +26,7 @@ _MARK_BYTES = 16
 _SANDBOX_FAILED = 70
 _COMPILED_HERE = 1 << 16  # characters of a source, at most
 _KEPT = 1 << 21  # characters of sources that are kept compiled, in some five bytes each
+_EACH = 100  # characters that a source counts besides its own, for a line of code takes some 700 bytes
 _COMPILE_SECONDS = 0.5  # of processor time
 _SEEN = 8  # jobs that import a module before it is loaded once for all that come
 _IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
@@ -130,7 +131,7 @@ class CompiledSources:
     """
 
     def __init__(self, most: int = _KEPT) -> None:
-        """Start with none; `most` characters of sources are kept."""
+        """Start with none; `most` characters of sources are kept, of which each counts `_EACH` more."""
         self._most = most
         self._characters = 0
         self._kept: OrderedDict[tuple[str, int], types.CodeType | str] = OrderedDict()
@@ -154,10 +155,10 @@ class CompiledSources:
         except Exception:
             found = source
         self._kept[key] = found
-        self._characters += len(source)
+        self._characters += len(source) + _EACH
         while self._characters > self._most:
             (dropped, _), _ = self._kept.popitem(last=False)
-            self._characters -= len(dropped)
+            self._characters -= len(dropped) + _EACH
         return found
 
 
