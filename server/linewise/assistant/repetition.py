@@ -13,7 +13,7 @@ LONGEST_PIECE = 60  # characters
 LOOP_CHARACTERS = 40  # that the pieces make up at least: rows of equal numbers exist
 RULE_CHARACTERS = 120  # the same for pieces of marks and blanks: rules are drawn with them
 LOOP_TIMES = 4  # blocks in a row of one-line hunks: more patient, since tables of equal rows exist
-LOOP_REACH = 16  # lines before a hunk in which a loop may have begun
+LOOP_REACH = 16  # lines before or after a hunk in which a loop may have begun
 TELLING = 3  # letters and digits that make a line worth recognising when it comes again
 
 
@@ -84,12 +84,14 @@ def repetition(before: Sequence[str], hunk: Hunk, written: Sequence[Hunk]) -> st
 
     It may repeat the lines that stand right before or right after its place (the commonest fault of a
     model that has read the text after it), a block of an earlier hunk of the same write (`written`), or,
-    with the lines before it, go round in a loop hunk by hunk.
+    with the lines before or after it, go round in a loop hunk by hunk.
     """
     if hunk.removed:
         return ""
     start, size, added = hunk.start, len(hunk.added), tuple(hunk.added)
-    if loop_start((*before[max(0, start - LOOP_REACH) : start], *added), LOOP_TIMES) is not None:
+    from_above = (*before[max(0, start - LOOP_REACH) : start], *added)
+    from_below = (*added, *before[start : start + LOOP_REACH])[::-1]
+    if any(loop_start(lines, LOOP_TIMES) is not None for lines in (from_above, from_below)):
         return "the model repeats itself, hunk after hunk"
     if not any(map(telling, added)):
         return ""  # brackets may well close in a row

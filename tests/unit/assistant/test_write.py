@@ -212,6 +212,13 @@ def test_a_loop_of_one_line_hunks_is_seen(scripted):
     assert done.edits == 6
 
 
+def test_a_loop_of_one_line_hunks_above_each_other_is_seen(scripted):
+    document = Document("a.js", "f(\n)\n")
+    events, _ = run(document, scripted(["<|diff|>".join(["@1,1\nf(\n0,\n"] * 9)]))
+    assert text_of(document) == "f(\n" + "0,\n" * 3 + ")\n"
+    assert "hunk after hunk" in of(HunkDropped, events)[0].reason
+
+
 def test_closing_brackets_may_stand_in_a_row(scripted):
     document = Document("a.py", "x = [\n    [\n    1\n    ],\n")
     run(document, scripted(["@4,1\n    ],\n    ],\n"]))
