@@ -17,7 +17,8 @@ def file_name(program: str, rng: random.Random) -> str:
     """A name under which someone might begin `program`: from what it defines, or one of the usual ones."""
     defined = [line.split("(")[0].split(":")[0].split()[1] for line in program.splitlines() if _defines(line)]
     usual = ("main", "new", "solution", "example", "demo", "untitled", "app", "tools")
-    stem = rng.choice(defined).strip("_").lower() if defined and rng.random() < 0.4 else rng.choice(usual)
+    # Seldom, or a model calls whatever it writes as the file is called, where that is not a usual name.
+    stem = rng.choice(defined).strip("_").lower() if defined and rng.random() < 0.1 else rng.choice(usual)
     return f"{stem or 'main'}.py"
 
 
