@@ -49,6 +49,14 @@ def test_a_dropped_hunk_is_told_with_its_reason(linewise_command, tmp_path):
     assert hunk["added"] == ["x = 1", ""]
 
 
+def test_a_hunk_that_is_led_out_of_a_loop_is_told_with_its_reason(linewise_command, tmp_path):
+    path = tmp_path / "new.py"
+    scripts = ["@1,0\n" + "x = 1\n" * 3, "@1,0\ny = 2\n"]
+    turned, hunk, _ = events_of(linewise_command("write", "x", "--file", path, "--json", scripts=scripts))
+    assert turned == {"event": "turned", "reason": "the model repeats itself"}
+    assert hunk["added"] == ["y = 2", ""]
+
+
 def test_people_see_the_lines_that_came_and_went(linewise_command, tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old\n")
