@@ -19,8 +19,8 @@ from linewise.commands.write import INTERRUPTED, cancel_on_interrupt, write_file
 from linewise.errors import LinewiseError
 
 TASKS = (
+    ("main.py", "Write a function to find the sum of a list of numbers."),
     ("fibonacci.py", "Write a function that returns the nth Fibonacci number."),
-    ("words.py", "Write a function to count the vowels in a string."),
     ("primes.py", "Write a function to check if a number is prime."),
 )
 SEED = 1
