@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
@@ -24,6 +26,13 @@ class Messages:
     def error_once(self, message: str) -> None:
         """Show an error, unless it was shown before."""
         self._once(types.MessageType.Error, message)
+
+    def errors_once(self, messages: Sequence[str]) -> None:
+        """Show errors that were found together in one message, those that were not shown before."""
+        new = [message for message in dict.fromkeys(messages) if message not in self._shown]
+        self._shown.update(new)
+        if new:
+            self._show(types.MessageType.Error, "\n".join(new))
 
     def info_once(self, message: str) -> None:
         """Show what is worth knowing, unless it was shown before."""

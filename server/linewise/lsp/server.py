@@ -98,8 +98,7 @@ class LinewiseServer(LanguageServer):
         return Path(root) if root else None
 
     def _initialized(self, _params: types.InitializedParams) -> None:
-        for problem in self._problems:
-            self.messages.error_once(problem.message)
+        self.messages.errors_once([problem.message for problem in self._problems])
 
         def tell(loaded: asyncio.Future[LoadedModel]) -> None:
             if loaded.cancelled():

@@ -145,8 +145,7 @@ class Watching:
         if identity.model != self._asked.model:
             await asyncio.to_thread(self._watch, identity.model)
             identity = await asyncio.to_thread(_identity, configuration.settings)
-        for problem in configuration.problems:
-            self._messages.error_once(problem.message)
+        self._messages.errors_once([problem.message for problem in configuration.problems])
         if any(not problem.refused for problem in configuration.problems):
             return  # half of what was set would be a third way, which nobody asked for
         settings = configuration.settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,8 @@ class Told:
     def error(self, message: str) -> None:
         self.errors.append(message)
 
-    error_once = error
+    def errors_once(self, messages: Sequence[str]) -> None:
+        self.errors += messages
 
 
 class Refusing(Loading):
