@@ -1,6 +1,9 @@
-"""What the model server adds to the scheduler that it runs: to a first token, to each token, to eight writes.
+"""What the model server adds to an engine in this process: to a first token, to each token, to eight writes.
 
-    python tests/benchmarks/serving/overhead.py [--rounds N]
+    python tests/benchmarks/serving/overhead.py [--against scheduler] [--rounds N]
+
+It is compared with the plain llama.cpp engine, which generates one text after the other in the thread that
+asks, or with the scheduler that the server runs, too.
 
 Both run the embedded model, one in this process and one in a server's, and take turns with the same prompts
 and seeds, now one first and now the other, so that whatever else the machine does hits both alike. One thread
@@ -22,6 +25,7 @@ from typing import TypeVar
 
 import click
 
+from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.engines.protocol import Engine, Priority, Request, Sampling, Segment
 from linewise.models import embedded_model_path
 from linewise.serving.client import ServerEngine
@@ -90,7 +94,8 @@ def together(engine: Engine, number: int) -> float:
 
 @click.command()
 @click.option("--rounds", default=160, show_default=True)
-def main(rounds: int) -> None:
+@click.option("--against", type=click.Choice(["engine", "scheduler"]), default="engine", show_default=True)
+def main(rounds: int, against: str) -> None:
     """Measure, and print the figures."""
     model = embedded_model_path()
     variant = {
@@ -103,7 +108,11 @@ def main(rounds: int) -> None:
         environment = {**os.environ, "LINEWISE_RUNTIME_DIR": folder}
         starter = Starter(model, variant=variant, environment=environment)
         server = ServerEngine(starter)
-        bare = Scheduler(model, lanes=LANES, slots=LANES, threads=1, speculation="off")
+        bare: Engine
+        if against == "scheduler":
+            bare = Scheduler(model, lanes=LANES, slots=LANES, threads=1, speculation="off")
+        else:
+            bare = LlamaCppEngine(model, threads=1)
         try:
             for engine in (bare, server):
                 generate(engine, 0, "document 0")
@@ -124,7 +133,7 @@ def main(rounds: int) -> None:
     each = middle([100 * (theirs[1] / ours[1] - 1) for ours, theirs in long])
     rate = middle([100 * (theirs / ours - 1) for ours, theirs in many])
     ours = statistics.median(found[0] for found, _ in alone), statistics.median(f[1] for f, _ in long)
-    click.echo(f"scheduler alone: first token {ours[0]:.2f} ms, each {ours[1]:.3f} ms")
+    click.echo(f"{against} alone: first token {ours[0]:.2f} ms, each {ours[1]:.3f} ms")
     click.echo(f"the server adds {first[0]:.2f} ms (± {first[1]:.2f}) to the first token (at most 3)")
     click.echo(f"and makes each {each[0]:+.1f} % longer (± {each[1]:.1f}; at most 3)")
     click.echo(f"{LANES} writes at once: {rate[0]:+.1f} % tokens a second (± {rate[1]:.1f})")
