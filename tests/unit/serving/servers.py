@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from linewise.engines.protocol import Engine, Request, Sampling, Segment
 from linewise.serving.place import places
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_engine.py")))
@@ -37,3 +39,14 @@ def end_servers(folder: Path) -> None:
                 os.kill(record.pid, signal.SIGKILL)
             wait_for("the server's end", lambda place=place: not place.is_served())
     shutil.rmtree(folder)
+
+
+def text(engine: Engine, script: str) -> str:
+    """What `engine` makes of a script: all of it."""
+    asked = Request((Segment(script),), Sampling(max_tokens=10_000_000))
+    return "".join(token.text for token in engine.stream(asked))
+
+
+def mode(path: Path) -> int:
+    """The permissions of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
