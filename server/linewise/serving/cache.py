@@ -94,9 +94,9 @@ class StreamCache:
         self._vocabulary_size = vocabulary_size
         self._goes_back = not (api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model))
         self._clock = 0
-        self._rows_before = 0
+        self._before: tuple[Stream | None, int] = None, 0  # what was read last: one stream's, and how much
         self.pace = Pace()
-        """What steps that read tokens of one stream alone cost."""
+        """What steps cost that read tokens of one stream alone, the one that was read before."""
         self._odds = Odds()
         self.streams = tuple(Stream(index, odds=Odds(self._odds)) for index in range(count))
         self.evicted = 0
@@ -199,10 +199,12 @@ class StreamCache:
         seconds = time.perf_counter() - began
         if not is_draft:
             self._threads.saw(row, seconds)
-        if is_usual and (row == 1 or (is_draft and pieces[0].every)):  # typed text has logits for one token
-            like_before = row == self._rows_before
-            self.pace.saw_step(len(pieces[0].stream.tokens), row, seconds, like_before=like_before)
-        self._rows_before = row if len(pieces) == 1 else 0
+        stream_before, rows_before = self._before
+        is_single = row == 1 or (is_draft and pieces[0].every)  # typed text has logits for one token
+        if is_usual and is_single and pieces[0].stream is stream_before:
+            cached = len(pieces[0].stream.tokens)
+            self.pace.saw_step(cached, row, seconds, like_before=row == rows_before)
+        self._before = (pieces[0].stream, row) if len(pieces) == 1 else (None, 0)
         for piece in pieces:
             piece.stream.tokens.extend(piece.tokens)
 

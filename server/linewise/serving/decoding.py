@@ -2,11 +2,14 @@
 
 A step is one call of llama.cpp. It moves every generation on by a token, all in one batch; or one of them,
 by as many tokens as its draft is right about; or it reads a chunk of one prompt. Which of the first two is
-quicker where several run is found out by trying. Who comes first: a prompt is read before generations of
-lower priority go on, and waits for those of higher priority, though never for ever; among prompts of one
-priority the one with least left goes first, so a keystroke never waits for a file. Where all lanes are
-taken, a generation of higher priority takes the lane of a lower one, which goes on later where it was, its
-tokens still in the cache.
+quicker where several run is found out by trying. One that is moved on alone keeps its turn for some
+milliseconds: the first step after another generation's takes up to twice as long, because its keys and
+values are no longer in the processor's cache, and llama.cpp plans its step anew.
+
+Who comes first: a prompt is read before generations of lower priority go on, and waits for those of higher
+priority, though never for ever; among prompts of one priority the one with least left goes first, so a
+keystroke never waits for a file. Where all lanes are taken, a generation of higher priority takes the lane
+of a lower one, which goes on later where it was, its tokens still in the cache.
 """
 
 from __future__ import annotations
@@ -30,8 +33,12 @@ logger = logging.getLogger(__name__)
 PATIENCE = 32
 """Steps that a prompt lets generations of higher priority go on before a chunk of it is read."""
 
-_FEW = 4
-"""Generations of a small model that gain nothing from being read together."""
+_ROUND_SECONDS = 0.1
+"""What it may take until each of several generations has had its turn: text that comes ten times a second
+still looks as if it came steadily."""
+
+_LONGEST_TURN_SECONDS = 0.0125
+"""As long as one of eight may have; more would gain little, and let two take longer turns for nothing."""
 
 Way: TypeAlias = Literal["together", "in turn"]
 """How generations are moved on: each by a token in one batch, or one after the other, each with a draft."""
@@ -52,7 +59,7 @@ class Decoder:
         self._cache = cache
         self._speculates = speculation != "off" and cache.goes_back
         self._always_drafts = speculation == "on"
-        self._ways: dict[int, Trial[Way]] = {}
+        self._ways: dict[tuple[int, bool], Trial[Way]] = {}
         self._turns = 0
         self._lanes, self._queue, self._chunk = lanes, queue, chunk
         self._wake = threading.Condition()
@@ -61,6 +68,7 @@ class Decoder:
         self._running: list[Task] = []
         self._forgotten: list[str] = []
         self._closing = False
+        self._is_called = False  # something is to be done before the next step
         self._count = 0
         self._ledger = Ledger()
         self._thread = threading.Thread(target=self._run, name="linewise-decode", daemon=True)
@@ -90,13 +98,13 @@ class Decoder:
             self._count += 1
             task.number, task.submitted = self._count, time.perf_counter()
             self._waiting.append(task)
-            self._wake.notify()
+            self._call()
 
     def forget(self, slot: str) -> None:
         """Free what the cache holds of a document, before the next step."""
         with self._wake:
             self._forgotten.append(slot)
-            self._wake.notify()
+            self._call()
 
     def statistics(self) -> SchedulerStatistics:
         """How things stand, and what was counted so far."""
@@ -118,8 +126,13 @@ class Decoder:
         """End every generation with EngineError, and the thread. The cache is free to be closed then."""
         with self._wake:
             self._closing = True
-            self._wake.notify()
+            self._call()
         self._thread.join()
+
+    def _call(self) -> None:
+        """Wake the thread, or end the turn of whom it moves on. The caller holds the lock."""
+        self._is_called = True
+        self._wake.notify()
 
     def _run(self) -> None:
         while True:
@@ -138,6 +151,7 @@ class Decoder:
     def _turn(self) -> None:
         """End what is over, begin what waits, and do what is next."""
         with self._wake:
+            self._is_called = False
             self._drop_what_is_over()
             self._forget()
             self._admit()
@@ -203,7 +217,8 @@ class Decoder:
         reading = [task for task in self._running if task.unread > 1]
         generating = [task for task in self._running if task.unread == 1]
         if not reading:
-            return [lambda: self._generate(generating)] if generating else []
+            seconds = min(_LONGEST_TURN_SECONDS, _ROUND_SECONDS / max(1, len(generating)))
+            return [lambda: self._generate(generating, seconds)] if generating else []
         reader = min(reading, key=lambda one: (one.rank, one.unread, one.number))
         ahead = [task for task in generating if task.rank <= reader.rank]
         if any(task.rank < reader.rank for task in ahead):
@@ -214,37 +229,67 @@ class Decoder:
         read: Callable[[], None] = lambda: self._read(reader)  # noqa: E731
         return [lambda: self._generate(ahead), read] if ahead else [read]
 
-    def _generate(self, tasks: Sequence[Task]) -> None:
-        """Move `tasks`, of each of which one token is unread, on by one token or more."""
+    def _generate(self, tasks: Sequence[Task], seconds: float = 0.0) -> None:
+        """Move `tasks`, of each of which one token is unread, on by one token or more.
+
+        One that goes on alone may do so for `seconds`, then it is the next one's turn; without any, all of
+        them take one step.
+        """
         if len(tasks) == 1:
-            self._generate_alone(tasks[0])
+            self._keep_on(tasks[0], seconds)
             return
-        ways = self._trial_of_ways(len(tasks))
+        ways = self._trial_of_ways(len(tasks), keeps_on=seconds > 0)
         count, began = sum(task.lane.count for task in tasks), time.perf_counter()
         if ways.choose() == "together":
             # Without drafts: sequences of unequal lengths would be read one by one.
             self._decode(tasks, [Piece(task.held, task.tokens[-1:]) for task in tasks])
+        elif seconds:
+            self._give_turn(min(tasks, key=lambda one: (one.turn, one.rank, one.number)), seconds)
         else:
-            self._generate_in_turn(tasks)
+            self._step_in_turn(tasks)
         count = sum(task.lane.count for task in tasks) - count
         ways.saw((time.perf_counter() - began) / max(1, count))
 
-    def _trial_of_ways(self, count: int) -> Trial[Way]:
+    def _trial_of_ways(self, count: int, *, keeps_on: bool) -> Trial[Way]:
         """What to do with so many generations: those of about as many know it."""
-        size = count.bit_length()
-        if size not in self._ways:
-            in_turn = self._cache.is_small and count < _FEW
-            self._ways[size] = Trial("in turn", "together") if in_turn else Trial("together", "in turn")
-        return self._ways[size]
+        kind = count.bit_length(), keeps_on
+        if kind not in self._ways:
+            small = self._cache.is_small
+            self._ways[kind] = Trial("in turn", "together") if small else Trial("together", "in turn")
+        return self._ways[kind]
 
-    def _generate_in_turn(self, tasks: Sequence[Task]) -> None:
+    def _give_turn(self, task: Task, seconds: float) -> None:
+        """Let `task` keep on, and send what that brought together: its next turn may be far."""
+        self._count_turn(task)
+        task.gather_anew()
+        self._keep_on(task, seconds)
+        if task.stream is not None:
+            task.tell(at_once=True)
+
+    def _step_in_turn(self, tasks: Sequence[Task]) -> None:
         """Move each on in a step of its own, by priority, then who waited longest, until one comes."""
-        submitted = self._count
         for task in sorted(tasks, key=lambda one: (one.rank, one.turn)):
-            self._turns += 1
-            task.turn = self._turns
+            self._count_turn(task)
             self._generate_alone(task)
-            if self._count != submitted:
+            if self._is_called:
+                return
+
+    def _count_turn(self, task: Task) -> None:
+        self._turns += 1
+        task.turn = self._turns
+
+    def _keep_on(self, task: Task, seconds: float) -> None:
+        """Move `task` on, by one step at least, for so long or until there is anything else to do."""
+        end = time.perf_counter() + seconds
+        while True:
+            self._generate_alone(task)
+            if (
+                self._is_called
+                or time.perf_counter() >= end
+                or any(one.is_over for one in (*self._running, *self._waiting))
+                or task.stream is None  # it has ended
+                or task.unread > 1  # the cache could not give up a draft alone
+            ):
                 return
 
     def _generate_alone(self, task: Task) -> None:

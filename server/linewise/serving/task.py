@@ -49,7 +49,7 @@ class Task:
     error: EngineError | None = None
     history: History | None = None
     guess: Guess | None = None  # what may come next, where that was looked up already
-    turn: int = 0  # when it was last moved on, where generations take turns
+    turn: int = 0  # the number of its last turn, where generations take turns
     passed_over: int = 0  # steps in which others went before its prompt
     reused: int | None = None
     drafted: int = 0
@@ -101,6 +101,10 @@ class Task:
         self._told += len(fresh)
         self._told_at = now
         self.outbox.put(fresh)
+
+    def gather_anew(self) -> None:
+        """From now on tokens gather for the whole time: none is sent for having waited for its turn."""
+        self._told_at = time.perf_counter()
 
     def finish(self, error: EngineError | None = None) -> RequestStatistics:
         """Send the caller the end, and `error` if that is why. Only once."""
