@@ -46,10 +46,16 @@ LEAVING = {
         for path in ('/tmp', '/tmp/work'):
             try: os.setxattr(path, 'user.left', b'left')
             except OSError as error: assert error.errno == errno.ENOTSUP""",
-    "System V shared memory, messages and semaphores": """
-        assert libc.shmget(4711, 4096, 0o1666) >= 0
-        assert libc.msgget(4711, 0o1666) >= 0
-        assert libc.semget(4711, 1, 0o1666) >= 0""",
+    "System V shared memory": "assert libc.shmget(4711, 4096, 0o1666) >= 0",
+    "a queue of System V messages": "assert libc.msgget(4711, 0o1666) >= 0",
+    "System V semaphores": "assert libc.semget(4711, 1, 0o1666) >= 0",
+    "all of System V's, by a process that lives on and makes ever more": """
+        import os
+        assert libc.msgget(4712, 0o1666) >= 0
+        if os.fork() == 0:
+            os.setsid()
+            while True:
+                libc.shmget(0, 4096, 0o1666); libc.msgget(0, 0o1666); libc.semget(0, 1, 0o1666)""",
     "POSIX shared memory and semaphores": """
         import os
         from multiprocessing import shared_memory, resource_tracker

@@ -44,24 +44,20 @@ def apply_limits(limits: Limits, seconds: float | None, *, reserves: bool, threa
 
     Args:
         limits: The bounds.
-        seconds: Wall time that the job has, see `bound_processor_time`; not bounded here if none.
+        seconds: Wall time that the job has, see `processor_seconds`; not bounded here if none.
         reserves: Whether a runtime that reserves much more address space than it uses will run (Java, V8,
             Go): then data segments are bounded instead.
         threads: What the user runs besides, where the limit of processes counts all that is theirs.
     """
     _lower(resource.RLIMIT_DATA if reserves else resource.RLIMIT_AS, limits.memory)
     if seconds is not None:
-        _lower(resource.RLIMIT_CPU, int(seconds) + _MORE_SECONDS)
+        _lower(resource.RLIMIT_CPU, processor_seconds(seconds))
     _lower(resource.RLIMIT_NPROC, limits.processes + threads)
 
 
-def bound_processor_time(pid: int, seconds: float) -> None:
-    """Bound another process's processor time a little above the wall time that it has."""
-    bound = int(seconds) + _MORE_SECONDS
-    try:
-        resource.prlimit(pid, resource.RLIMIT_CPU, (bound, bound))
-    except OSError:  # it has ended, or bounded itself below
-        return
+def processor_seconds(seconds: float) -> int:
+    """The bound of a process's processor time, a little above the wall time that it has."""
+    return int(seconds) + _MORE_SECONDS
 
 
 def _lower(kind: int, value: int) -> None:

@@ -43,7 +43,7 @@ _capset, _unshare, _setns = _libc.capset, _libc.unshare, _libc.setns
 _syscall = ctypes.PyDLL(None, use_errno=True).syscall  # keeps Python's lock, which a child would have to take
 _syscall.restype = ctypes.c_long
 _CLONE_NUMBER, _NOTHING = ctypes.c_long(_CLONE.get(os.uname().machine, -1)), ctypes.c_void_p(0)
-_CAPSET_ARGUMENTS = ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)
+CAPSET_ARGUMENTS = ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)
 
 
 def checked(result: int, what: str) -> None:
@@ -164,4 +164,4 @@ def bound_capabilities() -> None:
 
 def drop_capabilities() -> None:
     """Give up all capabilities of this process."""
-    checked(_capset(*_CAPSET_ARGUMENTS), "capset")
+    checked(_capset(*CAPSET_ARGUMENTS), "capset")

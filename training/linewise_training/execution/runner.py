@@ -268,9 +268,10 @@ class _Worker:
             "LANG": "C.UTF-8",
             "PYTHONHASHSEED": "0",
             "LD_BIND_NOW": "1",  # a job would pay for each function that is bound in it
-            "PYTHONDONTWRITEBYTECODE": "1",
             "NODE_PATH": os.pathsep.join(_node_folders()),
         }
+        if sys.dont_write_bytecode:
+            environment["PYTHONDONTWRITEBYTECODE"] = "1"
         self._process = subprocess.Popen(
             [sys.executable, "-m", "linewise_training.execution.worker", settings],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -50,6 +50,8 @@ def work(hooks: Hooks) -> None:
     walls = replace(walls, processors=processors)
     sys.path[:] = [path for path in sys.path if os.path.isdir(path)]  # noqa: PTH112
     importlib.invalidate_caches()
+    sys.dont_write_bytecode = True  # our own is written; in a job's folder it would be a change
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     folder = None
     if walls.namespaces:
         apply_common(limits)

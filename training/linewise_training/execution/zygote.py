@@ -22,22 +22,23 @@ from typing import Any, NoReturn
 
 from linewise_training.execution import checker
 from linewise_training.execution import namespaces as ns
+from linewise_training.execution.entry import Entry, begin
 from linewise_training.execution.folder import WORK
-from linewise_training.execution.limits import Limits, bound_processor_time
+from linewise_training.execution.limits import Limits
 from linewise_training.execution.memory import Number
 from linewise_training.execution.memory import settle as settle_memory
-from linewise_training.execution.namespaces import checked, clone, drop_capabilities
+from linewise_training.execution.namespaces import checked, clone
 from linewise_training.execution.preload import RARE, Hooks, fill_gaps, lay_together
 from linewise_training.execution.sandbox import (
     CHANNEL,
     Launched,
     Walls,
-    fail,
     job_folder,
     prepare,
     read_proc,
     settle,
 )
+from linewise_training.execution.system_v import anything_left
 
 _SIZE = 4  # bytes of a number in a message
 _HEAD = 2 * _SIZE  # of a message: bytes that follow, seconds that the job has
@@ -50,9 +51,7 @@ _UNREADABLE = (
     "signal", "socket", "subprocess", "tempfile",
 )  # fmt: skip
 # Stopped while the job's process runs, the other one writes to no page that is then shared, so copies none.
-_CLONE = ctypes.c_long(
-    ns.CLONE_VFORK | ns.CLONE_PARENT_SETTID | ns.CLONE_NEWPID | ns.CLONE_NEWIPC | signal.SIGCHLD
-)
+_CLONE = ctypes.c_long(ns.CLONE_VFORK | ns.CLONE_PARENT_SETTID | ns.CLONE_NEWPID | signal.SIGCHLD)
 _OBJECTS = 50_000  # that a job makes before the first collection
 
 
@@ -129,8 +128,9 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     prepare(walls, limits)
     gc.collect()
     gaps = fill_gaps()  # noqa: F841
+    entry = Entry(walls.processors) if walls.namespaces else None
     run = lay_together(
-        _serve, _settle_prepared, clone, checked, drop_capabilities, bound_processor_time,
+        _serve, begin, clone, checked,
         checker.check, checker.run, checker.steps, checker.step, checker.compile_source,
         checker.refuse,
     )  # fmt: skip
@@ -142,7 +142,7 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     job.keep()
     task = None
     try:
-        task = run["_serve"](control, walls, limits, hooks, job.pointer)
+        task = run["_serve"](control, walls, limits, hooks, job.pointer, entry)
     except OSError:  # the worker has gone
         os._exit(0)
     if task is not None:
@@ -151,7 +151,12 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
 
 
 def _serve(
-    control: _socket.socket, walls: Walls, limits: Limits, hooks: Hooks, job: ctypes.c_void_p
+    control: _socket.socket,
+    walls: Walls,
+    limits: Limits,
+    hooks: Hooks,
+    job: ctypes.c_void_p,
+    entry: Entry | None,
 ) -> list[Any] | None:
     """Answer until the worker is gone; in a job's own process return what it is to run."""
     while True:
@@ -169,42 +174,35 @@ def _serve(
         rights = extra[0][2]
         channel = int.from_bytes(rights[:_SIZE], sys.byteorder)
         output = int.from_bytes(rights[_SIZE:], sys.byteorder)
-        if walls.namespaces:
+        if entry:
+            # Whatever can be is done here, where it costs a job no pages. The job finds the mounts that the
+            # worker has put there.
             os.chdir(WORK)  # a new one, perhaps
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.dup2(channel, CHANNEL)
+            os.close(output)
+            os.close(channel)
+            entry.bound(seconds)
             pid = clone(_CLONE, job)
+            if pid == 0:
+                begin(entry.calls)
+                return list(marshal.loads(message)[1])
         else:
             pid = os.fork()
-        if pid == 0:
-            folder, task = marshal.loads(message)
-            if walls.namespaces:
-                _settle_prepared(walls.processors, seconds, channel, output)
-            else:
+            if pid == 0:
+                folder, task = marshal.loads(message)
                 settle(walls, limits, seconds, folder, channel, output)
-            return list(task)
-        if not walls.namespaces:
+                return list(task)
             control.send(pid.to_bytes(_SIZE, "big"))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         control.send(status.to_bytes(_SIZE, "big", signed=True))
-        os.close(channel)  # not before: the end of the output would wake the worker, too
-        os.close(output)
-
-
-def _settle_prepared(processors: tuple[int, ...], seconds: float, channel: int, output: int) -> None:
-    """As `settle`, where there are namespaces and the process that was forked had made all else ready.
-
-    The job finds the mounts that the worker has put there.
-    """
-    try:
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.dup2(channel, CHANNEL)
-        bound_processor_time(0, seconds)
-        os.setsid()
-        os.sched_setaffinity(0, processors)
-        drop_capabilities()
-        os.closerange(CHANNEL + 1, 1 << 16)
-    except BaseException as error:
-        fail(1, error)
+        if entry:
+            if anything_left():
+                ns.unshare(ns.CLONE_NEWIPC)
+        else:  # not before: the end of the output would wake the worker, too
+            os.close(channel)
+            os.close(output)
 
 
 def _import(names: Iterable[str], hooks: Hooks) -> None:
