@@ -90,8 +90,13 @@ class StreamCache:
         )
         self._threads = ThreadChoice(threads)
         self._memory = api.llama_get_memory(self._context)
-        self._batch = api.llama_batch_init(CHUNK, 0, 1)
-        self._vocabulary_size = vocabulary_size
+        self._threads_set = 0  # llama.cpp logs each change, through a callback into Python
+        self._batch = batch = api.llama_batch_init(CHUNK, 0, 1)
+        # What ctypes makes anew whenever it is asked for.
+        self._token, self._position, self._wanted = batch.token, batch.pos, batch.logits
+        self._sequence = tuple(batch.seq_id[row] for row in range(CHUNK))
+        self._logits = np.empty(vocabulary_size, np.float32)
+        self._logits_address = self._logits.ctypes.data
         self._goes_back = not (api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model))
         self._clock = 0
         self._before: tuple[Stream | None, int] = None, 0  # what was read last: one stream's, and how much
@@ -101,7 +106,7 @@ class StreamCache:
         self.streams = tuple(Stream(index, odds=Odds(self._odds)) for index in range(count))
         self.evicted = 0
         for row in range(CHUNK):
-            self._batch.n_seq_id[row] = 1
+            batch.n_seq_id[row] = 1
 
     @property
     def goes_back(self) -> bool:
@@ -172,24 +177,26 @@ class StreamCache:
 
         Raises EngineError when llama.cpp fails; then the streams of `pieces` are empty.
         """
-        batch, row = self._batch, 0
+        row = 0
         for piece in pieces:
             stream, start, end = piece.stream, len(piece.stream.tokens), len(piece.tokens) - 1
             for place, token in enumerate(piece.tokens):
-                batch.token[row] = token
-                batch.pos[row] = start + place
-                batch.seq_id[row][0] = stream.index
-                batch.logits[row] = piece.every or (piece.last and place == end)
+                self._token[row] = token
+                self._position[row] = start + place
+                self._sequence[row][0] = stream.index
+                self._wanted[row] = piece.every or (piece.last and place == end)
                 row += 1
-        batch.n_tokens = row
+        self._batch.n_tokens = row
         is_draft = len(pieces) == 1 and 1 < row <= LONGEST_DRAFT + 1
         # What is quicker for one token is for few more; a trial for each number would cost what drafts gain.
         like = 1 if is_draft else row
         threads, is_usual = self._threads.choose(like), not self._threads.is_trying(like)
-        api.llama_set_n_threads(self._context, threads, threads)
+        if threads != self._threads_set:
+            api.llama_set_n_threads(self._context, threads, threads)
+            self._threads_set = threads
         began = time.perf_counter()
         try:
-            llama_library.decode(self._context, batch)
+            llama_library.decode(self._context, self._batch)
         except EngineError:
             # Which of the tokens made it into the cache is unknown, so none is trusted.
             for piece in pieces:
@@ -209,13 +216,12 @@ class StreamCache:
             piece.stream.tokens.extend(piece.tokens)
 
     def logits(self, row: int) -> Logits:
-        """A copy of the logits of `row` of what was decoded last."""
+        """The logits of `row` of what was decoded last, until the next call; they may be written to."""
         pointer = api.llama_get_logits_ith(self._context, row)
         if not pointer:
             raise EngineError("The model gives no next-token scores: it is not a model that generates text.")
-        scores = (ctypes.c_float * self._vocabulary_size).from_address(ctypes.addressof(pointer.contents))
-        copied: Logits = np.frombuffer(memoryview(scores), np.float32).copy()  # np.array looks at each
-        return copied
+        ctypes.memmove(self._logits_address, pointer, self._logits.nbytes)
+        return self._logits
 
     def close(self) -> None:
         """Free the context."""
