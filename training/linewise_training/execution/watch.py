@@ -37,7 +37,6 @@ def channel() -> tuple[_socket.socket, _socket.socket]:
     # Of the type below that of `socket`, which does the same by a dozen functions of Python.
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     ours.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
-    ours.setblocking(False)
     return ours, theirs
 
 
@@ -120,7 +119,7 @@ def _drain(fd: int, output: bytearray, most: int) -> None:
 def _hear(ours: _socket.socket, pid: int, hear: Callable[[bytes], None]) -> bool:
     """Take one message; whether there may be more."""
     try:
-        message, extra, _, _ = ours.recvmsg(_PACKET, _EXTRA)
+        message, extra, _, _ = ours.recvmsg(_PACKET, _EXTRA, _socket.MSG_DONTWAIT)
     except OSError:  # nothing there
         return False
     if not message:

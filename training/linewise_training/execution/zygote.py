@@ -134,6 +134,8 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
         checker.check, checker.run, checker.steps, checker.step, checker.compile_source,
         checker.refuse,
     )  # fmt: skip
+    if entry:
+        entry.rehearse(run["begin"])
     namespace = checker.make_ready(run["run"], run["refuse"])
     random.seed(0)  # a verdict must not depend on luck
     gc.freeze()  # a collection in a job would copy all these pages
