@@ -16,7 +16,8 @@ from linewise.assistant.events import (
     WriteEvent,
 )
 from linewise.assistant.inline import InlineCompletion, InlineOptions, complete
-from linewise.assistant.write import Land, WriteOptions, write
+from linewise.assistant.options import Land, WriteOptions
+from linewise.assistant.write import write
 from linewise.verify import NoVerifier
 
 __all__ = [

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from linewise.edits import Lines, join_lines
 from linewise.verify import SYNTAX_CODES, NoVerifier, blamed_line, get_verifier, new_problems
-from linewise.verify.protocol import Problem, Verifier
+from linewise.verify.protocol import ForeseesProblems, HunkWatch, Problem, Verifier
 
 PYTHON_SUFFIXES = frozenset({".py", ".pyi"})
 
@@ -30,11 +30,18 @@ def verifier_for(path: str, name: str, lines: int = 0) -> Verifier:
 class Checker:
     """Compares states, remembering the problems of the last one, which is the next one's state before."""
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: Verifier, *, early: bool = True) -> None:
         self._verifier = verifier
+        self._early = early
         self._known: tuple[Lines, tuple[Problem, ...]] | None = None
         self.unchecked = ""
         """Why the last hunk could not be checked, or not in full; empty where it was."""
+
+    def watch(self, lines: Lines, start: int, removed: int) -> HunkWatch | None:
+        """Looks at a hunk while it is written, if the verifier can: see `ForeseesProblems`."""
+        if self._early and isinstance(self._verifier, ForeseesProblems):
+            return self._verifier.watch(lines, start, removed)
+        return None
 
     def new_problems(self, before: Lines, after: Lines) -> tuple[Problem, ...]:
         """The problems that `after` has and `before` does not."""

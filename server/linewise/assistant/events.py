@@ -54,7 +54,7 @@ class WriteDone:
     `reason`: `complete` (the model ended the sequence), `max_edits`, `max_tokens`, `failures` (no clean
     hunk was found within the allowed tries), `cancelled`. `mended` counts the hunks that were begun in the
     model's place, since what it wrote does not stand in the document; `turned` is how often one was led out
-    of a loop.
+    of a loop, `averted` how often away from a problem that it could only be dropped for.
     """
 
     edits: int
@@ -63,6 +63,7 @@ class WriteDone:
     reason: DoneReason
     mended: int = 0
     turned: int = 0
+    averted: int = 0
 
 
 WriteEvent: TypeAlias = HunkProgress | HunkTurned | HunkLanded | HunkDropped | WriteDone

@@ -22,8 +22,8 @@ word, all of which the engine still has in its cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import expm1
 from time import perf_counter
 from typing import Literal, TypeAlias, cast
@@ -39,7 +39,8 @@ from linewise.assistant.events import (
     WriteDone,
     WriteEvent,
 )
-from linewise.assistant.repetition import repetition
+from linewise.assistant.judging import Judge
+from linewise.assistant.options import Land, WriteOptions
 from linewise.assistant.steering import Steering, Turn
 from linewise.assistant.stream import Stream
 from linewise.assistant.window import View, fit
@@ -51,38 +52,16 @@ from linewise.edits import (
     HunkCompleted,
     HunkStarted,
     LineAdded,
-    invert_hunk,
+    StreamingParser,
 )
 from linewise.engines.protocol import CancelSignal, Engine, Request, Sampling, Segment, Token
 from linewise.errors import ConflictError, EditError
 from linewise.formats.protocol import Format, Prompt
 from linewise.verify.protocol import Problem, Verifier
 
-Land: TypeAlias = Callable[[Landing], Hunk]
-"""Makes a landing true and returns the hunk that landed; raises StaleError or ConflictError."""
-
 LANDING_ATTEMPTS = 5  # a user who types faster than the verifier checks makes a hunk stale each time
 WARMER = 0.25  # added to the temperature with each try
 WARMEST = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """Bounds and sampling of one write.
-
-    `max_tokens` counts every generated token, dropped ones too. `max_tries` samples are made of one hunk;
-    `max_failures` hunks may be dropped in a row for any reason, conflicts with the user among them.
-    `line` (0-based) is the place of interest in a document too long for the model.
-    """
-
-    temperature: float = 0.0
-    top_p: float = 0.95
-    seed: int = 0
-    max_edits: int = 64
-    max_tokens: int = 4096
-    max_tries: int = 5
-    max_failures: int = 12
-    line: int | None = None
 
 
 def write(
@@ -106,13 +85,14 @@ def write(
         raise EditError(
             'the instruction is empty; say what to write, such as "a function that adds two numbers"'
         )
+    options = options or WriteOptions()
     return _Writer(
         document=document,
         instruction=instruction,
         engine=engine,
         format=format,
-        checker=Checker(verifier),
-        options=options or WriteOptions(),
+        judge=Judge(Checker(verifier, early=options.check_early)),
+        options=options,
         land=land or document.commit,
         cancel=cancel,
         asked=document.snapshot().log.close(),
@@ -135,7 +115,7 @@ class _Writer:
     instruction: str
     engine: Engine
     format: Format
-    checker: Checker
+    judge: Judge
     options: WriteOptions
     land: Land
     cancel: CancelSignal | None
@@ -145,12 +125,11 @@ class _Writer:
     streams: int = 0
     mended: int = 0
     turned: int = 0
+    averted: int = 0
     tries: int = 0  # samples of the hunk in hand that were not clean
     failures: int = 0  # hunks dropped in a row
     unended: float = 1.0  # probability under the model that it had not ended after any hunk that landed
     asked_to_end: int = 0  # how many hunks had landed when `unended` was last brought up to date
-    landed: list[Hunk] = field(default_factory=list)
-    states: set[int] = field(default_factory=set)  # hashes of the states that this write has seen
 
     def run(self) -> Iterator[WriteEvent]:
         started = perf_counter()
@@ -170,7 +149,7 @@ class _Writer:
                 last = stream
         seconds = perf_counter() - started
         reason = cast(DoneReason, ending)
-        yield WriteDone(self.edits, self.tokens, seconds, reason, self.mended, self.turned)
+        yield WriteDone(self.edits, self.tokens, seconds, reason, self.mended, self.turned, self.averted)
 
     def _begun(self) -> Stream:
         """A stream from the document's log as it is."""
@@ -215,6 +194,7 @@ class _Writer:
         limit = min(stream.room, self.options.max_tokens - self.tokens)
         parser = self.format.parser(stream.view.log.lines, stream.view.log.first_line)
         parser.feed(stream.prompt.given)
+        stream.parser = parser
         prompt = stream.prompt
         begun = stream.begun or Turn("")
         if begun.text:
@@ -226,10 +206,7 @@ class _Writer:
             yield from self._handle(stream, parser.feed(begun.text))  # a beginning ends nothing
             for token in tokens:
                 self.tokens += 1
-                stream.read(token)
-                ending = yield from self._handle(stream, parser.feed(token.text))
-                if ending is None and stream.goes_round(token):
-                    ending = yield from self._turn(stream)
+                ending = yield from self._take(stream, parser, token)
                 if ending is None and self._ends_instead(token):
                     ending = "complete"
                 if ending is None and warmed and not self.tries and not stream.inside_edit:
@@ -246,19 +223,45 @@ class _Writer:
                 return "max_tokens"
             ending = yield from self._drop(stream, None, "the model's context was full before the hunk ended")
             return "afresh" if ending == "resume" else ending
-        ending = yield from self._handle(stream, parser.finish())
-        if ending is None or (ending in ("resume", "afresh") and not self.failures):
-            return "complete"
+        ending = yield from self._avert(stream, ended=True)
+        if ending is None:
+            ending = yield from self._handle(stream, parser.finish())
+            if ending is None or (ending in ("resume", "afresh") and not self.failures):
+                return "complete"
         return ending
+
+    def _take(self, stream: Stream, parser: StreamingParser, token: Token) -> _Steps:
+        """Act on the next token; None to go on reading."""
+        ending = (yield from self._avert(stream, ended=True)) if token.special else None
+        if ending is None:
+            stream.read(token)
+            ending = yield from self._handle(stream, parser.feed(token.text))
+        if ending is None and stream.goes_round(token):
+            ending = yield from self._turn(stream)
+        return ending if ending is not None else (yield from self._avert(stream))
 
     def _turn(self, stream: Stream) -> Generator[WriteEvent, None, _Ending]:
         """The hunk in progress goes round in a loop: go back to where that began, or drop it."""
-        turn = None if stream.inside_edit else stream.steering.turn()
+        turn = None if stream.inside_edit else stream.turn()
         if turn is None:
             return (yield from self._drop(stream, None, "the model repeats itself"))
         stream.onward = turn
         self.turned += 1
         yield HunkTurned("the model repeats itself")
+        return "onward"
+
+    def _avert(self, stream: Stream, *, ended: bool = False) -> _Steps:
+        """Go back where the hunk in progress has a problem that nothing can mend; None to go on reading."""
+        problem = stream.problem_so_far(ended=ended)
+        if problem is None:
+            return None
+        turn = stream.avert(problem, self.engine)
+        if turn is None:
+            stream.watch = None  # it ends as it may, and is dropped
+            return None
+        stream.onward = turn
+        self.averted += 1
+        yield HunkTurned(problem.reason)
         return "onward"
 
     def _request(self, prompt: Prompt, max_tokens: int, forbidden: tuple[int, ...]) -> Request:
@@ -279,12 +282,12 @@ class _Writer:
         ending: _Ending | None = None
         for event in events:
             if isinstance(event, HunkStarted):
-                stream.start, stream.lines = event.start + stream.growth, []
+                stream.begin(event, self.judge.checker.watch)
             elif isinstance(event, LineAdded):
                 stream.lines.append(event.line)
                 yield HunkProgress(stream.start + stream.view.offset, event.line)
             elif isinstance(event, HunkCompleted):
-                hunk = event.hunk
+                hunk, stream.watch = event.hunk, None
                 moved = Hunk(hunk.start + stream.growth, hunk.removed, hunk.added)
                 ending = yield from self._consider(stream, moved)
             elif isinstance(event, EditCompleted):
@@ -305,7 +308,7 @@ class _Writer:
         for _ in range(LANDING_ATTEMPTS):
             try:
                 landing = self.document.rebase(stream.view.outward(hunk), stream.revision)
-                reason, problems = self._fault(landing)
+                reason, problems = self.judge.fault(landing)
                 if reason:
                     return (yield from self._drop(stream, landing.hunk, reason, problems))
                 if self._cancelled():
@@ -323,7 +326,9 @@ class _Writer:
     def _follow(self, stream: Stream, hunk: Hunk, landing: Landing, landed: Hunk) -> _Steps:
         """A hunk has landed: report it, and bring the stream to the document's new state if it can go on."""
         state = self.document.snapshot()
-        self._remember(landing, landed)
+        self.judge.remember(landing, landed)
+        self.edits += 1
+        self.tries = self.failures = 0
         ending: _Ending | None = None
         if landing.intervened or state.revision != landing.revision + 1:
             ending = "afresh"
@@ -331,39 +336,8 @@ class _Writer:
             stream.view = View(state, stream.view.log.record(hunk), stream.view.offset)
             stream.revision, stream.inside_edit = state.revision, True
             stream.growth += hunk.growth
-        yield HunkLanded(landed, self.checker.unchecked)
+        yield HunkLanded(landed, self.judge.checker.unchecked)
         return "max_edits" if self.edits >= self.options.max_edits else ending
-
-    def _fault(self, landing: Landing) -> tuple[str, tuple[Problem, ...]]:
-        """Why `landing` must not land, with the problems it would bring; an empty reason if it may."""
-        hunk = landing.hunk
-        if landing.changes_nothing:
-            return "the hunk changes nothing", ()
-        inverse = invert_hunk(hunk)
-        taken_back = any(
-            (old.start, old.removed, old.added) == (inverse.start, inverse.removed, inverse.added)
-            for old in self.landed
-        )
-        if taken_back or hash(landing.after) in self.states:
-            return "the hunk takes back what this write did", ()
-        if repeated := repetition(landing.before, hunk, self.landed):
-            return repeated, ()
-        problems = self.checker.new_problems(landing.before, landing.after)
-        if problems:
-            first = problems[0]
-            return f"new problem at line {first.line + 1}: {first.message} ({first.code})", problems
-        return "", ()
-
-    def _remember(self, landing: Landing, landed: Hunk) -> None:
-        """Count a landed hunk, and keep what is needed to see it taken back."""
-        self.edits += 1
-        self.tries = self.failures = 0
-        self.states |= {hash(landing.before), hash(landing.after)}
-        self.landed = [
-            Hunk(old.start + landed.growth, old.removed, old.added) if old.start >= landed.end else old
-            for old in self.landed
-        ]
-        self.landed.append(landed)
 
     def _drop(
         self,

@@ -41,7 +41,7 @@ INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
     "--json",
     "as_json",
     is_flag=True,
-    help="Print one JSON event a line: hunk, turned (out of a loop), dropped, done.",
+    help="Print one JSON event a line: hunk, turned (led another way), dropped, done.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed repeats."

@@ -6,6 +6,7 @@ Pure functions and values, without dependencies; everything public is imported f
 from linewise.edits.apply import apply_edit, apply_hunk, invert, invert_hunk, resolve, sequential
 from linewise.edits.diff import diff, trim
 from linewise.edits.events import (
+    BeginsHunks,
     EditCompleted,
     Event,
     HunkCompleted,
@@ -35,6 +36,7 @@ from linewise.edits.text import format_edit, format_sequence, parse_sequence
 __all__ = [
     "DIFF_TOKEN",
     "END_TOKEN",
+    "BeginsHunks",
     "DiffParser",
     "Edit",
     "EditCompleted",

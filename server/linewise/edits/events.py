@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from linewise.edits.hunk import Edit, Hunk
 
 
 @dataclass(frozen=True, slots=True)
 class HunkStarted:
-    """A header was read whole. `start` is 0-based, in the state before the edit."""
+    """A header was read whole: `removed` lines go, from `start` (0-based, in the state before) on."""
 
     start: int
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,15 @@ class Malformed:
 
 
 Event: TypeAlias = HunkStarted | LineAdded | HunkCompleted | EditCompleted | Malformed
+
+
+@runtime_checkable
+class BeginsHunks(Protocol):
+    """A parser of a format whose hunks begin with their place alone, so that they can be begun anywhere."""
+
+    def beginning(self, line: int) -> str:
+        """How a hunk begins that comes after `line` (0-based); empty where the line is not shown."""
+        ...
 
 
 class StreamingParser(Protocol):

@@ -88,7 +88,7 @@ class LenientReader:
         if self._hunks and place < self._hunks[-1].start + self._growth:
             events += self._end_edit()
         self._start = place - self._growth
-        return [*events, HunkStarted(self._start)]
+        return [*events, HunkStarted(self._start, 0)]
 
     def _read_body(self, text: str) -> list[Event]:
         if self._added:

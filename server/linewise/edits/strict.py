@@ -63,7 +63,7 @@ class StrictReader:
         if fault is not None:
             return self._fault(fault)
         self._header = header
-        return [HunkStarted(header.start), *self._complete_hunk(header)]
+        return [HunkStarted(header.start, header.removed), *self._complete_hunk(header)]
 
     def _misfit(self, header: Header) -> str | None:
         """Why `header` cannot follow the hunks before it, or lies outside the document."""

@@ -56,6 +56,12 @@ class EditLogParser:
         """The state after the last completed hunk."""
         return self._state
 
+    def beginning(self, line: int) -> str:
+        """How a hunk begins that comes after `line` (0-based): it is the run-up."""
+        if not 0 <= line < self._shown_length():
+            return ""
+        return f"{self._header_text(line, 1)}{bare(self._state[line])}\n"
+
     def feed(self, text: str) -> Sequence[Event]:
         """Read the next piece of text; return the events that it completes."""
         self._buffer += text
@@ -93,7 +99,7 @@ class EditLogParser:
                 self._skipping = True
                 return [placed]
             self._start = placed
-            events.append(HunkStarted(placed))
+            events.append(HunkStarted(placed, self._header[1] if self._header else 0))
         self._body.append(line)
         return [*events, LineAdded(line)]
 
@@ -174,7 +180,7 @@ class EditLogParser:
         if skipped or not started or header is None:
             return []
         start, removed = (self._start if body else header[0]), header[1]
-        events: list[Event] = [] if body else [HunkStarted(start)]
+        events: list[Event] = [] if body else [HunkStarted(start, removed)]
         if not body and removed == 0:
             return [Malformed("a hunk that neither removes nor adds a line")]
         if not body and (start or self._first_line):

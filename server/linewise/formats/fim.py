@@ -203,7 +203,7 @@ class _MiddleParser:
         if start < 0 or start + removed > len(self._lines):
             return self._fault(line)
         self._place, self._tail = (start, removed), match[3]
-        return [HunkStarted(start)]
+        return [HunkStarted(start, removed)]
 
     def _fault(self, line: str) -> list[Event]:
         self._broken = True

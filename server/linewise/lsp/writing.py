@@ -13,7 +13,8 @@ from pygls.lsp.server import LanguageServer
 
 from linewise.assistant.checking import verifier_for
 from linewise.assistant.events import HunkDropped, HunkLanded, HunkProgress, HunkTurned, WriteDone, WriteEvent
-from linewise.assistant.write import WriteOptions, write
+from linewise.assistant.options import WriteOptions
+from linewise.assistant.write import write
 from linewise.configuration import Settings
 from linewise.errors import LinewiseError
 from linewise.lsp.arguments import WriteArguments, read_write_arguments

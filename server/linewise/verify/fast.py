@@ -1,10 +1,10 @@
 """The fast verifier: what the compiler rejects, and the pyflakes messages that are errors at run time.
 
 Covers: syntax errors, null bytes, unknown or contradicted encoding declarations, lone surrogates, nesting
-too deep to compile; undefined names and the like (the table below). Pyflakes messages that are style (unused
-imports and variables) or opinion (comparison with a literal) are left out, and so is `RedefinedWhileUnused`,
-which pylint calls an error for functions only. It does not follow types, attributes or order of assignment:
-that is what pylint is for.
+too deep to compile; undefined names and the like (the table in pyflakes_problems.py). Pyflakes messages that
+are style (unused imports and variables) or opinion (comparison with a literal) are left out, and so is
+`RedefinedWhileUnused`, which pylint calls an error for functions only. It does not follow types, attributes
+or order of assignment: that is what pylint is for.
 """
 
 from __future__ import annotations
@@ -14,53 +14,16 @@ import re
 import tokenize
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
-from pyflakes import checker, messages
-
+from linewise.verify.early import WatchesPython
 from linewise.verify.protocol import Problem
+from linewise.verify.pyflakes_problems import SYNTAX_ERROR, pyflakes_problems
 from linewise.verify.quiet import no_warnings
-
-SYNTAX_ERROR = "syntax-error"
-
-# The pyflakes messages that count, by class, with the code that each one gets here. A message that this
-# version of pyflakes does not have is simply never seen.
-_SERIOUS = {
-    "UndefinedName": "undefined-name",
-    "UndefinedLocal": "undefined-local",
-    "UndefinedExport": "undefined-export",
-    "DuplicateArgument": "duplicate-argument",
-    "ImportStarNotPermitted": "star-import-in-function",
-    "LateFutureImport": "late-future-import",
-    "FutureFeatureNotDefined": "unknown-future-feature",
-    "ReturnOutsideFunction": "return-outside-function",
-    "YieldOutsideFunction": "yield-outside-function",
-    "ContinueOutsideLoop": "continue-outside-loop",
-    "BreakOutsideLoop": "break-outside-loop",
-    "DefaultExceptNotLast": "default-except-not-last",
-    "TwoStarredExpressions": "two-starred-expressions",
-    "TooManyExpressionsInStarredAssignment": "too-many-starred-targets",
-    "ForwardAnnotationSyntaxError": "annotation-syntax-error",
-    "RaiseNotImplemented": "raise-not-implemented",
-    "InvalidPrintSyntax": "print-with-shift",
-    "StringDotFormatMissingArgument": "format-missing-argument",
-    "StringDotFormatMixingAutomatic": "format-mixed-numbering",
-    "StringDotFormatInvalidFormat": "format-invalid",
-    "PercentFormatInvalidFormat": "percent-format-invalid",
-    "PercentFormatMixedPositionalAndNamed": "percent-format-mixed",
-    "PercentFormatUnsupportedFormatCharacter": "percent-format-unsupported",
-    "PercentFormatPositionalCountMismatch": "percent-format-count",
-    "PercentFormatMissingArgument": "percent-format-missing-argument",
-    "PercentFormatExpectedMapping": "percent-format-expected-mapping",
-    "PercentFormatExpectedSequence": "percent-format-expected-sequence",
-    "PercentFormatStarRequiresSequence": "percent-format-star",
-}
-_CODES = {cls: _SERIOUS[name] for name, cls in vars(messages).items() if name in _SERIOUS}
 
 _COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=]")
 
 
-class FastVerifier:
+class FastVerifier(WatchesPython):
     """Compiles a source and runs pyflakes on it. Safe to use from any thread."""
 
     @property
@@ -86,20 +49,7 @@ class FastVerifier:
             return (Problem(_bad_character_line(source), 0, SYNTAX_ERROR, str(error)),)
         except (RecursionError, MemoryError):
             return (Problem(0, 0, SYNTAX_ERROR, "the code is nested too deeply to compile"),)
-        return self._pyflakes(tree)
-
-    def _pyflakes(self, tree: ast.Module) -> tuple[Problem, ...]:
-        try:
-            found: list[Any] = checker.Checker(tree, filename="<source>").messages
-        except RecursionError:
-            return (Problem(0, 0, "nested-too-deeply", "the code is nested too deeply to check"),)
-        return tuple(
-            sorted(
-                Problem(max(0, m.lineno - 1), m.col, _CODES[type(m)], str(m.message % m.message_args))
-                for m in found
-                if type(m) in _CODES
-            )
-        )
+        return pyflakes_problems(tree)
 
 
 def _check_encoding(source: str) -> None:

@@ -44,6 +44,7 @@ from pylint.reporters import CollectingReporter
 from pylint.typing import FileItem
 from pylint.utils import ASTWalker
 
+from linewise.verify.early import WatchesPython
 from linewise.verify.indentation import is_indented_by_fours
 from linewise.verify.protocol import Problem
 from linewise.verify.pylint_visits import leave_out_idle_visits
@@ -69,7 +70,7 @@ _NAMES_A_LINE = re.compile(r"\bline \d")
 _LOCK = threading.Lock()
 
 
-class PylintVerifier:
+class PylintVerifier(WatchesPython):
     """Runs pylint on sources. Safe to use from any thread; one thread at a time works.
 
     `load_extensions` lets pylint import compiled modules outside the standard library that a source names,

@@ -113,7 +113,7 @@ def test_events_come_as_soon_as_a_line_is_whole():
     parser = DiffParser(LINES)
     hunk = Hunk(1, ("b",), ("x", "y"))
     assert parser.feed("<|diff|>@@ -2 +2,2 @@") == []
-    assert parser.feed("\n") == [HunkStarted(1)]
+    assert parser.feed("\n") == [HunkStarted(1, 1)]
     assert parser.feed("-b\n+x\n+y") == [LineAdded("x")]
     assert parser.feed("\n") == [LineAdded("y"), HunkCompleted(hunk)]
     assert parser.finish() == [EditCompleted(Edit((hunk,)))]
@@ -122,7 +122,7 @@ def test_events_come_as_soon_as_a_line_is_whole():
 def test_the_end_of_the_text_ends_the_last_line_the_hunk_and_the_edit():
     hunk = Hunk(3, (), ("x",))
     assert read("@@ -3,0 +4 @@\n+x") == [
-        HunkStarted(3),
+        HunkStarted(3, 0),
         LineAdded("x"),
         HunkCompleted(hunk),
         EditCompleted(Edit((hunk,))),
@@ -185,7 +185,7 @@ def test_a_lenient_stream_inserts_into_the_document_it_was_given():
 
 def test_a_lenient_stream_names_what_it_leaves_out():
     events = read("@@ -0,0 +1 @@\n+x @@\n@@ -0,0 +4 @@\n+y", lenient=True)
-    assert events[:2] == [HunkStarted(0), Malformed("line 2 of the diff: '@@' stands in the body")]
+    assert events[:2] == [HunkStarted(0, 0), Malformed("line 2 of the diff: '@@' stands in the body")]
     assert events[-1] == EditCompleted(Edit((Hunk(3, (), ("y",)),)))
 
 

@@ -177,7 +177,7 @@ def test_each_hunk_applies_to_what_the_last_one_left():
 def test_events_come_as_the_text_does():
     parser = FORMAT.parser(split_lines(GEOMETRY))
     assert list(parser.feed("<|diff|>@4,1\n    return r")) == []
-    assert list(parser.feed(" * r\n    # x")) == [HunkStarted(3), LineAdded("    return r * r")]
+    assert list(parser.feed(" * r\n    # x")) == [HunkStarted(3, 1), LineAdded("    return r * r")]
     assert list(parser.feed("\n<|di")) == [LineAdded("    # x")]
     (completed, _) = parser.feed("ff|>")
     assert completed.hunk == Hunk(3, ("    return r * r",), ("    return r * r", "    # x"))
@@ -367,4 +367,4 @@ def test_a_mended_beginning_stands_in_the_window_that_the_model_sees():
     (malformed,) = parser.feed("@202,1\nlongerline\n")
     assert malformed.mended == "@202,1\nlonger line\n"
     again = EditLogFormat().parser(split_lines("a\nlonger line\nb\n"), 200)
-    assert list(again.feed(malformed.mended)) == [HunkStarted(1), LineAdded("longer line")]
+    assert list(again.feed(malformed.mended)) == [HunkStarted(1, 1), LineAdded("longer line")]
