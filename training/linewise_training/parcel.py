@@ -101,7 +101,7 @@ def _chosen(run: Path, *, trained: bool) -> Iterator[Path]:
         names = set(_TRAINED if trained else _NEEDED)
         if not (folder / "result.json").is_file():
             checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime)
-            names |= {path.name for path in checkpoints[-1:]}
+            names |= {"cycles", *(path.name for path in checkpoints[-1:])}
         paths = [
             path
             for path in folder.rglob("*")

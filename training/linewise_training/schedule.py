@@ -53,6 +53,9 @@ class Schedule:
     `warmup` and `decay` are shares of the stage's steps, `final` is the learning rate's share at the end;
     `batch` counts blocks that are read at once, and a step reads `gradient_accumulation` of them.
     A cosine schedule is one with `decay_shape` cosine that decays from the end of its warm-up.
+
+    With `cycles` all of this is done so many times, each time over an equal part of the steps, and the model
+    is the mean of the weights at the ends of the last `averaged` cycles (`linewise_training.averaging`).
     """
 
     steps: int
@@ -66,6 +69,8 @@ class Schedule:
     gradient_accumulation: int = 1
     optimizer: Optimizer = "muon"
     decay_shape: Decay = "linear"
+    cycles: int = 1
+    averaged: int = 1
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("muon", "adamw"):
@@ -74,17 +79,29 @@ class Schedule:
             raise ValueError(f"decay_shape {self.decay_shape!r} is none of linear, cosine")
         if min(self.steps, self.batch, self.gradient_accumulation, self.save_steps) < 1:
             raise ValueError("steps, batch, gradient_accumulation and save_steps must be at least 1")
+        if not 1 <= self.averaged <= self.cycles:
+            raise ValueError(f"averaged = {self.averaged} is not from 1 to cycles = {self.cycles}")
+        if self.steps % self.cycles:
+            raise ValueError(f"steps = {self.steps} do not make {self.cycles} equal cycles")
+
+    @property
+    def cycle_steps(self) -> int:
+        """Steps of one cycle."""
+        return self.steps // self.cycles
 
 
 def learning_rate_factor(step: int, schedule: Schedule) -> float:
     """Warm-up, stable, decay (WSD): the share of the full learning rate at `step`."""
-    warmup = max(1, math.ceil(schedule.steps * schedule.warmup))
-    decay = max(1, math.ceil(schedule.steps * schedule.decay))
+    steps = schedule.cycle_steps
+    warmup = max(1, math.ceil(steps * schedule.warmup))
+    decay = max(1, math.ceil(steps * schedule.decay))
+    if step < schedule.steps:
+        step %= steps
     if step < warmup:
         return (step + 1) / warmup
-    if step < schedule.steps - decay:
+    if step < steps - decay:
         return 1.0
-    left = max(0.0, (schedule.steps - step) / decay)
+    left = max(0.0, (steps - step) / decay)
     if schedule.decay_shape == "cosine":
         left = (1 - math.cos(math.pi * left)) / 2
     return schedule.final + (1 - schedule.final) * left

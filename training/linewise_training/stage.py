@@ -35,6 +35,7 @@ from transformers.utils import logging as transformers_logging
 
 from linewise.errors import LinewiseError
 from linewise_training import on_cpu
+from linewise_training.averaging import CycleEnds, average, ends
 from linewise_training.callbacks import LossLog, StepProgress, TimeLimit, tensorboard
 from linewise_training.optimizer import new_optimizer
 from linewise_training.plan import StagePlan, read_plan
@@ -208,6 +209,7 @@ def train_stage(out: Path, seconds: float | None = None) -> dict[str, float]:
             LossLog(out / "losses.jsonl"),
             StepProgress(out.name),
             limit,
+            CycleEnds(schedule, out),
             *tensorboard(out / "tensorboard"),
         ],
         schedule=schedule,
@@ -231,6 +233,7 @@ def train_stage(out: Path, seconds: float | None = None) -> dict[str, float]:
         "tokens": float(schedule.steps * tokens_per_step),
         "parameters": float(model.num_parameters()),
     }
+    average(model, [place for step, place in ends(schedule, out) if step < schedule.steps])
     if validation.is_dir():
         figures["validation_loss"] = float(trainer.evaluate()["eval_loss"])
     model.config.use_cache = True

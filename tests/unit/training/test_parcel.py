@@ -37,6 +37,7 @@ def run(tmp_path):
     write("pretrain/checkpoint-3/optimizer.pt")
     os.utime(folder / "pretrain/checkpoint-3", (1, 1))
     write("pretrain/checkpoint-12/optimizer.pt")
+    write("pretrain/cycles/1/model.safetensors")
     os.utime(folder / "pretrain/checkpoint-12", (time.time(), time.time()))
     return folder
 

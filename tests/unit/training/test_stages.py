@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_stage import SHAPE, examples, losses, weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from linewise.errors import LinewiseError
@@ -28,48 +29,12 @@ from linewise_training.schedule import ModelShape, Schedule, learning_rate_facto
 from linewise_training.stage import StageCutError, last_checkpoint, new_model, train_stage
 from linewise_training.throughput import Throughput, peak_flops
 from linewise_training.token_file import TokenFile
-from linewise_training.tokenizer import save_tokenizer, train_tokenizer
-
-SHAPE = ModelShape(hidden_size=32, layers=1, heads=2, intermediate_size=48, context=32)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer(["def f(x):\n    return x + 1\n"] * 3, 300)
-
-
-def examples(tokenizer, folder):
-    texts = [(Piece(f"def f{i}(x):\n    return x\n"),) for i in range(60)]
-    write_token_file(texts, tokenizer, folder, context=32)
-    return folder
+from linewise_training.tokenizer import train_tokenizer
 
 
 @pytest.fixture
 def tokens(tokenizer, tmp_path):
     return examples(tokenizer, tmp_path / "tokens")
-
-
-@pytest.fixture
-def prepare(tokenizer, tmp_path):
-    """Makes a stage that is ready to be trained; returns its folder."""
-    save_tokenizer(tokenizer, tmp_path / "tokenizer", 32)
-
-    def make(name, **schedule):
-        folder = tmp_path / name
-        told = {"batch": 4, "learning_rate": 1e-2, **schedule}
-        write_plan(StagePlan(300, "../tokenizer", Schedule(**told), seed=1, shape=SHAPE), folder)
-        examples(tokenizer, folder / "tokens")
-        return folder
-
-    return make
-
-
-def losses(folder):
-    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
-
-
-def weights(folder):
-    return (folder / "model" / "model.safetensors").read_bytes()
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60))
