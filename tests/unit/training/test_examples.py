@@ -25,6 +25,7 @@ from linewise.formats.edit_log import DIFF, END, FILE, INSTRUCTION, SPECIAL_TOKE
 from linewise_training.examples import editing_example, encode, function_example, plain_examples, rephrase
 from linewise_training.examples import writing_example as make_writing_example
 from linewise_training.examples.example import NO_LOSS, Piece
+from linewise_training.examples.writing import file_name
 from linewise_training.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 FORMAT = EditLogFormat()
@@ -118,6 +119,14 @@ def test_an_inline_prompt_is_the_beginning_of_an_editing_example():
     assert "".join(s.text for s in prompt.segments) + prompt.healed == (
         f"{FILE}f.py\n{DIFF}{snapshot}{DIFF}{given}"
     )
+
+
+def test_what_a_new_file_is_called_seldom_tells_what_is_in_it():
+    rng = random.Random(0)
+    names = [file_name("class Gadget:\n    pass\n", rng) for _ in range(2000)]
+    assert 0.07 < names.count("gadget.py") / len(names) < 0.13
+    assert max(map(names.count, set(names) - {"gadget.py"})) < 0.1 * len(names)
+    assert file_name("print(1)\n", rng) not in ("print.py", ".py")
 
 
 def test_a_writing_example_asks_first_and_then_writes_the_program():

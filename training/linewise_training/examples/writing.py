@@ -12,14 +12,26 @@ from linewise_training.examples.example import Example
 from linewise_training.examples.form import EditingTask, Form, TaskCursor, WritingTask
 from linewise_training.examples.in_edit_log import EDIT_LOG
 
+USUAL_NAMES = ("main", "new", "solution", "example", "demo", "untitled", "app", "tools")
+TELLING_NAMES = (
+    "average", "bank", "basket", "calendar", "chess", "convert", "count", "dates", "distance", "fibo",
+    "fizzbuzz", "graph", "greeting", "invoice", "lists", "matrix", "median", "names", "orders",
+    "palindrome", "parser", "polygon", "prices", "primes", "queue", "recipes", "report", "reverse",
+    "robot", "scores", "search", "shapes", "sorting", "stack", "students", "temperature", "tickets",
+    "tree", "vowels", "weather", "words",
+)  # fmt: skip
+
 
 def file_name(program: str, rng: random.Random) -> str:
     """A name under which someone might begin `program`: from what it defines, or one of the usual ones."""
     defined = [line.split("(")[0].split(":")[0].split()[1] for line in program.splitlines() if _defines(line)]
-    usual = ("main", "new", "solution", "example", "demo", "untitled", "app", "tools")
-    # Seldom, or a model calls whatever it writes as the file is called, where that is not a usual name.
-    stem = rng.choice(defined).strip("_").lower() if defined and rng.random() < 0.1 else rng.choice(usual)
-    return f"{stem or 'main'}.py"
+    # Seldom from the program, and as often as not a telling name that has nothing to do with it: else a model
+    # calls whatever it writes as the file is called.
+    if defined and rng.random() < 0.1:
+        stem = rng.choice(defined).strip("_").lower() or "main"
+    else:
+        stem = rng.choice(USUAL_NAMES if rng.random() < 0.5 else TELLING_NAMES)
+    return f"{stem}.py"
 
 
 def writing_example(
