@@ -64,7 +64,7 @@ class ColourRendering:
         self._console = console or Console(highlight=False, soft_wrap=True)
 
     def show(self, event: WriteEvent) -> None:
-        """Print what landed, what was dropped and why, and the end."""
+        """Print what landed, what was dropped or led another way and why, and the end."""
         if isinstance(event, HunkLanded):
             hunk = event.hunk
             if event.unchecked != self._unchecked:
@@ -77,6 +77,8 @@ class ColourRendering:
                 self._line(f"+ {line}", "green")
         elif isinstance(event, HunkDropped):
             self._line(f"  dropped: {event.reason}", "dim")
+        elif isinstance(event, HunkTurned):
+            self._line(f"  led another way: {event.reason}", "dim")
         elif isinstance(event, WriteDone):
             speed = event.tokens / event.seconds if event.seconds else 0.0
             edits = f"{event.edits} edit{'' if event.edits == 1 else 's'}"

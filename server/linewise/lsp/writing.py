@@ -180,6 +180,7 @@ class _Reporter:
             self._progress.report(f"{self._landed} edits, writing at line {event.start + 1}")
         elif isinstance(event, HunkTurned):
             logger.info("Turned an edit another way: %s", event.reason)
+            self._progress.report(f"{self._landed} edits, another way: {event.reason}")
         elif isinstance(event, HunkDropped):
             logger.info("Dropped an edit: %s", event.reason)
             self._progress.report(f"{self._landed} edits, trying another way")

@@ -43,7 +43,7 @@ def test_json_events_replay_to_the_file(linewise_command, tmp_path):
 
 def test_a_dropped_hunk_is_told_with_its_reason(linewise_command, tmp_path):
     path = tmp_path / "new.py"
-    scripts = ["@1,0\nreturn (\n", "@1,0\nx = 1\n"]
+    scripts = ["return\n", "@1,0\nx = 1\n"]
     dropped, hunk, _ = events_of(linewise_command("write", "x", "--file", path, "--json", scripts=scripts))
     assert set(dropped) == {"event", "reason"} and dropped["event"] == "dropped"
     assert hunk["added"] == ["x = 1", ""]
@@ -55,6 +55,16 @@ def test_a_hunk_that_is_led_out_of_a_loop_is_told_with_its_reason(linewise_comma
     turned, hunk, _ = events_of(linewise_command("write", "x", "--file", path, "--json", scripts=scripts))
     assert turned == {"event": "turned", "reason": "the model repeats itself"}
     assert hunk["added"] == ["y = 2", ""]
+
+
+def test_a_hunk_that_is_led_away_from_a_problem_is_told_with_its_reason(linewise_command, tmp_path):
+    path = tmp_path / "new.py"
+    scripts = ["@1,0\ndef f():\n", "    return 1\n"]
+    turned, hunk, _ = events_of(linewise_command("write", "x", "--file", path, "--json", scripts=scripts))
+    assert turned == {"event": "turned", "reason": "the hunk ends before the block that it begins"}
+    assert hunk["added"] == ["def f():", "    return 1", ""]
+    outcome = linewise_command("write", "x", "--file", tmp_path / "other.py", scripts=scripts)
+    assert f"led another way: {turned['reason']}" in outcome.out
 
 
 def test_people_see_the_lines_that_came_and_went(linewise_command, tmp_path):
