@@ -41,7 +41,10 @@ def compiles(source: str) -> bool:
 @click.option("--limit", type=int, default=100, show_default=True)
 @click.option("--max-edits", type=int, default=16, show_default=True)
 @click.option("--temperature", type=float, default=0.0, show_default=True)
-def main(pairs: Path, model: Path | None, limit: int, max_edits: int, temperature: float) -> None:
+@click.option("--check-early/--no-check-early", default=True, show_default=True)
+def main(
+    pairs: Path, model: Path | None, limit: int, max_edits: int, temperature: float, check_early: bool
+) -> None:
     """Measure hunks."""
     engine = load_engine(model or default_model_path())
     verifier = verifier_for("x.py", "pylint")
@@ -49,10 +52,16 @@ def main(pairs: Path, model: Path | None, limit: int, max_edits: int, temperatur
     hunks: Counter[str] = Counter()
     programs: Counter[str] = Counter()
     speeds = []
-    turned = 0
+    turned = averted = 0
     for row in rows:
         document = Document("main.py")
-        options = WriteOptions(max_edits=max_edits, max_tries=1, max_tokens=700, temperature=temperature)
+        options = WriteOptions(
+            max_edits=max_edits,
+            max_tries=1,
+            max_tokens=700,
+            temperature=temperature,
+            check_early=check_early,
+        )
         for event in write(
             document, str(row["instruction"]), engine=engine, format=get_format(engine.info.format),
             verifier=verifier, options=options,
@@ -66,6 +75,7 @@ def main(pairs: Path, model: Path | None, limit: int, max_edits: int, temperatur
                 programs[event.reason] += 1
                 hunks["unfinished"] += event.reason == "max_tokens"
                 turned += event.turned
+                averted += event.averted
                 speeds.append(event.tokens / event.seconds)
         text = join_lines(document.snapshot().lines)
         programs["not empty"] += bool(text.strip())
@@ -81,6 +91,7 @@ def main(pairs: Path, model: Path | None, limit: int, max_edits: int, temperatur
                 "clean_of_those": round(hunks["landed"] / max(1, parsed), 3),
                 "by_outcome": dict(hunks),
                 "ways_out_of_loops": turned,
+                "ways_around_problems": averted,
                 "programs": dict(programs),
                 "median_tokens_per_second": round(median(speeds), 1),
             }

@@ -181,7 +181,14 @@ class PythonWatch:
 
     def _was_broken(self, below: int) -> bool:
         """Whether the document, as it was, is no Python up to this line of code below the hunk."""
-        return error_in([*excerpt(self._document, self._end), self._document.lines[below]]) != ""
+        return error_in([*excerpt(self._document, self._end), *self._statement(below)]) != ""
+
+    def _statement(self, number: int) -> tuple[str, ...]:
+        """The lines of the statement, or the head of one, that begins with line `number` of the document."""
+        end = number + 1
+        while end < len(self._document.lines) and not self._document.states[end].nothing:
+            end += 1
+        return self._document.lines[number:end]
 
     def _parts_clause(self, text: Beginning) -> EarlyProblem | None:
         """Whether the last line parts an `else` or the like, below the hunk, from what it belongs to."""
@@ -275,7 +282,7 @@ class PythonWatch:
         number = self._below()
         if last is not NOTHING or (number is None and not lacks_block(text)):
             return None
-        follows = [] if number is None else [self._document.lines[number]]
+        follows = () if number is None else self._statement(number)
         if number is not None and (not error_in([*text.lines, *follows]) or self._was_broken(number)):
             return None
         if lacks_block(text):

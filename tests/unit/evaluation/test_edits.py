@@ -257,6 +257,15 @@ def test_a_hunk_that_does_not_end_in_time_is_one_that_does_not_parse(text, hunks
     assert (scores["hunks"], scores["parses"], len(reasons)) == (hunks, parses, hunks - 1)
 
 
+def test_a_write_is_measured_with_and_without_a_look_at_hunks_that_are_not_whole():
+    _, task = instruction_tasks(SOURCES, 1, 0)  # a window is no Python by itself
+    script, form = Script("@1,0¦\n¦def later():\n"), get_format("edit-log/1")
+    early, _, _ = written(task, script, form, FastVerifier())
+    late, _, reasons = written(task, script, form, FastVerifier(), check_early=False)
+    assert early["averted"] > 0
+    assert (late["averted"], late["clean"], len(reasons)) == (0, 0, 1)
+
+
 @pytest.mark.parametrize("form", [get_format("edit-log/1"), get_format("lintseq"), PlainFormat()])
 def test_what_the_product_suggests_is_what_is_scored(engine, form):
     seen = 0

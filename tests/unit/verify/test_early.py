@@ -190,6 +190,12 @@ def test_a_hunk_cannot_end_where_the_lines_below_stand_deeper():
     assert (problem.where, problem.line, problem.column) == ("line", 1, 0)
 
 
+def test_a_hunk_cannot_end_before_its_block_where_a_string_of_several_lines_follows():
+    lines = ('"""One', 'two."""', "x = 1", "")
+    problem, _ = told(0, 0, "if True:", lines=lines, ended=True)
+    assert (problem.where, problem.line) == ("end", 0)
+
+
 def test_a_docstring_in_progress_can_be_closed():
     watch = FastVerifier().watch(LINES, len(LINES) - 1, 0)
     assert watch.closing(["def f():", '    """Text', "    more"]) == '    """\n'

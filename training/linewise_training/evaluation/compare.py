@@ -115,6 +115,9 @@ def _require_same(a: Evaluation, b: Evaluation) -> None:
         # There the seed says which samples were drawn, not which tasks were asked.
         settings_a.pop("seed", None)
         settings_b.pop("seed", None)
+    # The same model with and without it is what one wants to compare.
+    settings_a.pop("check_early", None)
+    settings_b.pop("check_early", None)
     other = differences({"benchmark": a.report["benchmark"]}, {"benchmark": b.report["benchmark"]})
     other = other or differences(settings_a, settings_b)
     if other:

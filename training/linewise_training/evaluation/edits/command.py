@@ -37,6 +37,12 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     show_default=True,
     help="By what suggestions are called clean.",
 )
+@click.option(
+    "--check-early/--no-check-early",
+    default=True,
+    show_default=True,
+    help="Look at the hunks of a write while they are written, as the product does.",
+)
 @click.option("--baseline-data", type=_FILE, help="files.jsonl that a 5-gram model learns from, to compare.")
 @click.option(
     "--baseline-characters",
@@ -56,6 +62,7 @@ def edits_command(
     limit: int,
     seed: int,
     verifier: str,
+    check_early: bool,
     baseline_data: Path | None,
     baseline_characters: int,
     restart: bool,
@@ -74,7 +81,7 @@ def edits_command(
     from linewise_training.evaluation.models import loaded  # noqa: PLC0415
 
     tasks = run.Tasks.draw(data, limit, seed)
-    settings = run.Settings(tuple(digest(path) for path in data), limit, seed, verifier)
+    settings = run.Settings(tuple(digest(path) for path in data), limit, seed, verifier, check_early)
     with loaded(model_path, form) as model:
         report = run.evaluate_model(model, tasks, settings, out, restart=restart)
     reports = {"model": report}

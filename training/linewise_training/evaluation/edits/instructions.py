@@ -81,21 +81,22 @@ def _in_file(task: WritingTask, wanted: Lines) -> InstructionTask:
 
 
 def written(
-    task: InstructionTask, engine: Engine, form: Format, verifier: Verifier
+    task: InstructionTask, engine: Engine, form: Format, verifier: Verifier, *, check_early: bool = True
 ) -> tuple[dict[str, float], str, list[str]]:
     """Scores of what the product writes, the lines that it added, and why hunks were dropped.
 
     `parses`: share of hunks that parsed and stood somewhere (one that did not end within the tokens of a
     write did not); `mended`: those among them that had to be begun in the model's place; `clean`: share of
-    those judged by the verifier that could land; `hunks`, `turned` (ways out of loops), `tokens` and
+    those judged by the verifier that could land; `hunks`, `turned` (ways out of loops), `averted`
+    (ways around problems that were known early, unless `check_early` is off), `tokens` and
     `tokens an edit`: counts;
     `exact`: the document is the wanted one; `chrf` of the added lines against the missing ones.
     """
     document = Document(task.path, join_lines(task.lines))
-    hunks = parsed = unclean = landed = mended = turned = tokens = 0
+    hunks = parsed = unclean = landed = mended = turned = averted = tokens = 0
     added: list[str] = []
     reasons: list[str] = []
-    for event in _events(document, task, engine, form, verifier):
+    for event in _events(document, task, engine, form, verifier, check_early):
         if isinstance(event, HunkLanded):
             hunks, parsed, landed = hunks + 1, parsed + 1, landed + 1
             added += event.hunk.added
@@ -105,7 +106,8 @@ def written(
             parsed += event.hunk is not None
             unclean += bool(event.problems)
         elif isinstance(event, WriteDone):
-            tokens, mended, turned = event.tokens, event.mended, event.turned
+            tokens, mended = event.tokens, event.mended
+            turned, averted = event.turned, event.averted
             if event.reason == "max_tokens":
                 hunks += 1
                 reasons.append("the tokens of the write ended before the hunk")
@@ -116,6 +118,7 @@ def written(
         "chrf": chrf(text, "\n".join(task.missing)),
         "hunks": float(hunks),
         "turned": float(turned),
+        "averted": float(averted),
         "tokens": float(tokens),
     }
     if hunks:
@@ -128,11 +131,16 @@ def written(
 
 
 def _events(
-    document: Document, task: InstructionTask, engine: Engine, form: Format, verifier: Verifier
+    document: Document,
+    task: InstructionTask,
+    engine: Engine,
+    form: Format,
+    verifier: Verifier,
+    check_early: bool,
 ) -> Iterator[WriteEvent]:
     """The events of a write; it ends early where the document does not fit the model or its Format."""
     with suppress(ContextError, EditError):
-        options = replace(OPTIONS, line=task.line)
+        options = replace(OPTIONS, line=task.line, check_early=check_early)
         yield from write(
             document, task.instruction, engine=engine, format=form, verifier=verifier, options=options
         )

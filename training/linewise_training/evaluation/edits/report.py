@@ -8,7 +8,7 @@ from typing import Any
 
 from linewise_training.evaluation.scores import mean_estimate
 
-COUNTS = ("tokens", "accepted lines", "hunks", "turned", "tokens an edit")
+COUNTS = ("tokens", "accepted lines", "hunks", "turned", "averted", "tokens an edit")
 """Scores that are no shares: only their means are told."""
 
 

@@ -31,12 +31,16 @@ _CONTEXT = 6  # lines before a cursor that the report shows
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is asked of a model: `limit` tasks of each setting, from `data` (SHA-256 of each source)."""
+    """What is asked of a model: `limit` tasks of each setting, from `data` (SHA-256 of each source).
+
+    `check_early`: writes are led away from what their verifier would reject, as they are in an editor.
+    """
 
     data: tuple[str, ...]
     limit: int
     seed: int
     verifier: str
+    check_early: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ def _evaluate(
         rows = list(file.rows)
         done = {str(row.get("task")) for row in rows}
         progress.advance(len(done))
-        for row in _rows(answer, writer, tasks, verifier, done):
+        for row in _rows(answer, writer, tasks, verifier, settings.check_early, done):
             file.append(row)
             rows.append(row)
             progress.advance(1)
@@ -141,6 +145,7 @@ def _rows(
     writer: tuple[Engine, Format] | None,
     tasks: Tasks,
     verifier: Verifier | None,
+    check_early: bool,
     done: set[str],
 ) -> Iterator[dict[str, Any]]:
     """A row of results for each task that is not done yet; without scores where the model cannot be asked."""
@@ -167,7 +172,9 @@ def _rows(
         scores: dict[str, float] = {}
         text, dropped = "", list[str]()
         if writer is not None:
-            scores, text, dropped = written(one, *writer, verifier or verifier_for("x.py", "none"))
+            scores, text, dropped = written(
+                one, *writer, verifier or verifier_for("x.py", "none"), check_early=check_early
+            )
         yield {
             "task": one.task,
             "shape": one.setting,
