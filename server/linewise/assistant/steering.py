@@ -27,9 +27,7 @@ MOST_TURNS = 16  # of one hunk out of loops; nearly all that come to an end have
 PATIENCE = 3  # loops of one hunk after which a text that goes round is closed in the model's place
 MOST_AVERTED = 16  # turns of one hunk away from problems
 MOST_THERE = 4  # ways of those that are tried at one token
-MOST_WITHDRAWN = (
-    64  # tokens of one hunk taken back, in loops and else, after which none is led from a problem
-)
+MOST_SPENT = 224  # tokens that one hunk has cost, those taken back too, after which it is led no further
 
 _NUMBER = re.compile(r"\d+")
 
@@ -50,7 +48,7 @@ class Steering:
         self._tokens = [Token(-1, begun, math.nan)] if begun else []
         self._text = begun
         self._forbidden: dict[int, tuple[int, ...]] = {}  # by the place among the tokens
-        self._turns = self._averted = self._withdrawn = 0
+        self._turns = self._averted = self._spent = 0
         self._moved = self._went_on = False  # to another place; where it was to end
         self._loop: int | None = None
 
@@ -58,6 +56,7 @@ class Steering:
         """Take in the hunk's next token; tell whether its text goes round in a loop now."""
         self._tokens.append(token)
         self._text += token.text
+        self._spent += 1
         self._loop = loop_in(self._text, again=self._turns > 0)
         return self._loop is not None
 
@@ -94,7 +93,7 @@ class Steering:
         that is known. It cannot be for the same reasons as in `turn`, and where the text of the hunk does
         not have its lines one after another, below one header.
         """
-        if self._averted == MOST_AVERTED or self._withdrawn >= MOST_WITHDRAWN:
+        if self._averted == MOST_AVERTED or self._spent >= MOST_SPENT:
             return None
         turn: Turn | None
         if problem.closing:
@@ -150,7 +149,6 @@ class Steering:
         if not ids or set(ids) & set(tried) or len(tried) >= most:
             return None
         self._loop = None
-        self._withdrawn += len(self._tokens) - place
         self._forbidden = {at: old for at, old in self._forbidden.items() if at < place}
         self._forbidden[place] = (*tried, *ids)
         del self._tokens[place:]
