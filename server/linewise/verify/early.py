@@ -12,8 +12,9 @@ Repository Context", NeurIPS 2023, ask a static analysis at each member access),
 - **end**: the hunk leaves something open, or a head without its block.
 
 What is said here the verifier would say of the whole hunk, too, with few exceptions (a hunk may close a
-bracket and open another one; a later line may define a function that an earlier one calls). Of a document
-that was broken above the hunk nothing is said.
+bracket and open another one; a later line may define a function that an earlier one calls, or a name that a
+function takes from the lines below). Of a document that was broken above the hunk nothing is said, and of
+what it opens or closes nothing where it was broken around it.
 """
 
 from __future__ import annotations
@@ -139,7 +140,9 @@ class PythonWatch:
             for line, state in zip(new, states, strict=False)
         ):
             reason = "the hunk stands before an import from __future__"
-        return EarlyProblem("place", self._beyond(first), 0, reason) if reason else None
+        if not reason or self._was_broken():
+            return None
+        return EarlyProblem("place", self._beyond(first), 0, reason)
 
     def _beyond(self, place: int) -> int:
         """The last line of the function around `place`, or the statement, or of imports from __future__."""
@@ -179,9 +182,14 @@ class PythonWatch:
                 return number
         return None
 
-    def _was_broken(self, below: int) -> bool:
-        """Whether the document, as it was, is no Python up to this line of code below the hunk."""
-        return error_in([*excerpt(self._document, self._end), *self._statement(below)]) != ""
+    def _was_broken(self) -> bool:
+        """Whether the document, as it was, is no Python up to the first statement below the hunk."""
+        document, number = self._document, self._end
+        while number < len(document.lines) and not document.begins_statement(number):
+            number += 1
+        if number == len(document.lines) and not document.states[-1].nothing:
+            return True
+        return error_in([*excerpt(document, number), *self._statement(number)]) != ""
 
     def _statement(self, number: int) -> tuple[str, ...]:
         """The lines of the statement, or the head of one, that begins with line `number` of the document."""
@@ -200,7 +208,7 @@ class PythonWatch:
         deeper = indentation(text.lines[number]) - indentation(line)
         if clause not in CLAUSES or deeper > 0 or word in CLAUSES:
             return None
-        if (deeper == 0 and word in _OPENERS[clause]) or self._was_broken(below):
+        if (deeper == 0 and word in _OPENERS[clause]) or self._was_broken():
             return None
         return EarlyProblem("line", number, 0, f"the '{clause}' below belongs to what stands above")
 
@@ -276,14 +284,12 @@ class PythonWatch:
         """Whether the lines below cannot follow."""
         last, below = text.states[-1], self._document.states[self._end]
         if (bool(last.quotes), len(last.closers)) != (bool(below.quotes), len(below.closers)):
-            what = "a string" if last.quotes else "a bracket"
-            closing = text.closing() if below is NOTHING else ""
-            return EarlyProblem("end", len(text.lines) - 1, 0, f"the hunk ends within {what}", closing)
+            return self._ends_within(text)
         number = self._below()
         if last is not NOTHING or (number is None and not lacks_block(text)):
             return None
         follows = () if number is None else self._statement(number)
-        if number is not None and (not error_in([*text.lines, *follows]) or self._was_broken(number)):
+        if number is not None and (not error_in([*text.lines, *follows]) or self._was_broken()):
             return None
         if lacks_block(text):
             reason = "the hunk ends before the block that it begins"
@@ -292,6 +298,16 @@ class PythonWatch:
             if text.begins_statement(at) and indentation(text.lines[at]) < indentation(follows[0]):
                 return EarlyProblem("line", at, 0, "the lines below stand deeper")
         return EarlyProblem("end", len(text.lines) - 1, 0, "the lines below cannot follow")
+
+    def _ends_within(self, text: Beginning) -> EarlyProblem | None:
+        """That the hunk ends within a string or a bracket which the lines below do not go on with."""
+        last, below = text.states[-1], self._document.states[self._end]
+        never_closed = last.quotes and self._document.states[-1].quotes
+        if never_closed or self._was_broken():  # what the hunk opens may be what is closed below
+            return None
+        what = "a string" if last.quotes else "a bracket"
+        closing = text.closing() if below is NOTHING else ""
+        return EarlyProblem("end", len(text.lines) - 1, 0, f"the hunk ends within {what}", closing)
 
 
 def _may_be_bound(tree: ast.Module, problem: Problem) -> bool:

@@ -45,7 +45,9 @@ class Scanned:
         bare = tuple(line.rstrip("\r") for line in lines)
         states = tuple(scan(bare))
         imports = [n for n, line in enumerate(bare) if FUTURE.match(line) and states[n].nothing]
-        return cls(bare, states, module_names(bare, states), imports[-1] if imports else -1)
+        # Where something is never closed, code was taken for text, or text for code.
+        names = module_names(bare, states) if states[-1].nothing else None
+        return cls(bare, states, names, imports[-1] if imports else -1)
 
 
 def begins_statement(line: str, state: Open) -> bool:

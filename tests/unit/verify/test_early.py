@@ -211,6 +211,31 @@ def test_nothing_is_told_below_what_was_broken_before(broken):
     assert problem is None or (broken == "x = (1" and problem.where == "line")
 
 
+@pytest.mark.parametrize(
+    ("lines", "start", "removed", "added"),
+    [
+        (
+            ("def f():", "    return [", "", "def g():", "    pass", ""),
+            1,
+            1,
+            "    return [\n        1,\n    ]",
+        ),
+        (("def f():", '    """Text', "    return 1", ""), 1, 1, '    """Text\n    """'),
+        (("def f():", "    more", '    """', "    return 1", ""), 0, 1, 'def f():\n    """Text'),
+        (("x = 1", "    2,", "]", ""), 0, 1, "x = 1\ny = ["),
+        (
+            ("def f():", '    """Text', "class Late:", "    pass", ""),
+            1,
+            1,
+            '    """Text"""\n    return Late()',
+        ),
+    ],
+)
+def test_a_hunk_may_mend_what_is_broken_around_it(lines, start, removed, added):
+    ast.parse("\n".join((*lines[:start], added, *lines[start + removed :])))
+    assert told(start, removed, added, lines=lines, ended=True)[0] is None
+
+
 def test_what_is_broken_below_is_no_fault_of_the_hunk():
     lines = ("import os", "        return os", "")
     assert told(0, 1, "import os\nimport sys", lines=lines, ended=True)[0] is None
@@ -260,7 +285,6 @@ def functions_of(module: ModuleType):
 
 
 def test_no_function_of_real_modules_raises_a_false_alarm():
-
     verifier, alarms, seen = FastVerifier(), [], 0
     for module in (dataclasses, tempfile, tokenize):
         found = list(functions_of(module))
