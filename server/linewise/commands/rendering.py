@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from linewise.assistant import HunkDropped, HunkLanded, HunkTurned, WriteDone, WriteEvent
+from linewise.assistant import HunkDropped, HunkLanded, HunkProgress, HunkTurned, WriteDone, WriteEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,10 +61,20 @@ class ColourRendering:
     def __init__(self, path: str, console: Console | None = None) -> None:
         self._path = path
         self._unchecked = ""
+        self._turned = ""  # why the hunk in progress was last led another way
         self._console = console or Console(highlight=False, soft_wrap=True)
 
     def show(self, event: WriteEvent) -> None:
-        """Print what landed, what was dropped or led another way and why, and the end."""
+        """Print what landed, what was dropped or led another way and why, and the end.
+
+        A hunk may be led another way many times for one reason: that is told once.
+        """
+        if isinstance(event, HunkTurned):
+            if event.reason != self._turned:
+                self._line(f"  led another way: {event.reason}", "dim")
+            self._turned = event.reason
+        elif not isinstance(event, HunkProgress):
+            self._turned = ""
         if isinstance(event, HunkLanded):
             hunk = event.hunk
             if event.unchecked != self._unchecked:
@@ -77,8 +87,6 @@ class ColourRendering:
                 self._line(f"+ {line}", "green")
         elif isinstance(event, HunkDropped):
             self._line(f"  dropped: {event.reason}", "dim")
-        elif isinstance(event, HunkTurned):
-            self._line(f"  led another way: {event.reason}", "dim")
         elif isinstance(event, WriteDone):
             speed = event.tokens / event.seconds if event.seconds else 0.0
             edits = f"{event.edits} edit{'' if event.edits == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,7 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from linewise.assistant import HunkDropped, HunkProgress, HunkTurned
+from linewise.commands.rendering import ColourRendering
 from linewise.edits import Hunk, apply_hunk, join_lines
 
 TWO = "@1,0\ndef f():\n    return 1\n<|diff|>@2,1\n    return 1\n    # one\n"
@@ -65,6 +69,16 @@ def test_a_hunk_that_is_led_away_from_a_problem_is_told_with_its_reason(linewise
     assert hunk["added"] == ["def f():", "    return 1", ""]
     outcome = linewise_command("write", "x", "--file", tmp_path / "other.py", scripts=scripts)
     assert f"led another way: {turned['reason']}" in outcome.out
+
+
+def test_people_are_told_once_why_a_hunk_is_led_another_way_again_and_again():
+    out = io.StringIO()
+    rendering = ColourRendering("a.py", Console(file=out, width=100))
+    again, line = HunkTurned("it repeats"), HunkProgress(0, "x = 1")
+    for event in (again, line, again, HunkTurned("it is open"), again, HunkDropped(None, "bad"), again):
+        rendering.show(event)
+    reasons = [text.strip().removeprefix("led another way: ") for text in out.getvalue().splitlines()]
+    assert reasons == ["it repeats", "it is open", "it repeats", "dropped: bad", "it repeats"]
 
 
 def test_people_see_the_lines_that_came_and_went(linewise_command, tmp_path):
