@@ -123,9 +123,12 @@ class Steering:
         if problem.where == "place":
             number = _NUMBER.search(header)
             return number.end() - 1 if number else None
-        before, line = lines[: problem.line], lines[problem.line]
-        if not all(text.endswith(one) for text, one in zip(lines, added, strict=False)):
+        # A control token within a line ends the hunk for the model, and is a part of the line for the parser.
+        if len(lines) <= len(added) or not all(
+            text.endswith(one) for text, one in zip(lines, added, strict=False)
+        ):
             return None
+        before, line = lines[: problem.line], lines[problem.line]
         sign = len(line) - len(added[problem.line])
         return len(header) + 1 + sum(len(text) + 1 for text in before) + sign + problem.column
 

@@ -221,6 +221,13 @@ def test_a_wrong_character_of_several_tokens_is_forbidden_by_its_first():
     assert steering.avert(EarlyProblem("line", 0, 3, ""), ["x =…"], (), "") == Turn("@1,0\nx =", (3,))
 
 
+def test_a_hunk_with_a_control_token_within_a_line_is_dropped(scripted):
+    engine, document = scripted(["@1,1\nx = 1\ny<|diff|>@1,1\nz = 1\n"]), Document("a.py", "x = 1\n")
+    events, done = run(document, engine, max_tries=1)
+    assert [event.problems != () for event in of(HunkDropped, events)] == [True]
+    assert (text_of(document), done.reason) == ("x = 1\n", "failures")
+
+
 def test_lines_with_signs_are_led_away_at_the_same_place(scripted):
     wrong = "@@ -1,0 +2,2 @@\n+y = )\n+z = 1\n"
     engine, document = scripted([wrong, " 2\n+z = 1"]), Document("a.py", "x = 1\n")
