@@ -194,10 +194,12 @@ def test_a_damaged_journal_is_named_and_nothing_is_cut_off(tmp_path, source):
         assert out.read_text() == "much work\n"
 
 
-# The signal comes from a thread of the run itself, which is scheduled as the run is.
+# The signal comes from a thread of the run itself, which is scheduled as the run is; a shell's background
+# commands, and so these tests among them, would ignore it.
 INTERRUPTED = """
 import os, runpy, signal, sys, threading, time
 out = sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def interrupt():
     while not (os.path.exists(out) and os.path.getsize(out) > 10_000):
         time.sleep(0.001)
