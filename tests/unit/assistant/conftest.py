@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import random
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from linewise.engines.protocol import CancelSignal, ModelInfo, Request, Segment, Token
 from linewise.verify.protocol import Problem
+
+sys.path.insert(0, str(Path(__file__).parent))  # `import writes` works under any import mode
 
 SPECIAL = re.compile(r"(<\|[a-z]+\|>)")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import writes
+from writes import of, text_of
 
 from linewise.assistant import (
     Document,
@@ -14,13 +17,10 @@ from linewise.assistant import (
     HunkProgress,
     HunkTurned,
     NoVerifier,
-    WriteOptions,
-    write,
 )
 from linewise.assistant.steering import MOST_AVERTED, MOST_THERE, PATIENCE, Steering, Turn
-from linewise.edits import join_lines
 from linewise.engines.protocol import Token
-from linewise.formats import EditLogFormat, LintSeqFormat
+from linewise.formats import LintSeqFormat
 from linewise.verify import FastVerifier
 from linewise.verify.protocol import EarlyProblem
 
@@ -29,27 +29,7 @@ WRONG = "@1,1\nx = 1\ny = )\n"  # the bracket ends the fourth token
 BEGUN = "@1,1\nx = 1\ny"
 
 
-def run(document, engine, *, format=None, verifier=None, cancel=None, **options):
-    events = list(
-        write(
-            document,
-            "do it",
-            engine=engine,
-            format=format or EditLogFormat(),
-            verifier=verifier or FastVerifier(),
-            options=WriteOptions(**options),
-            cancel=cancel,
-        )
-    )
-    return events, events[-1]
-
-
-def text_of(document):
-    return join_lines(document.snapshot().lines)
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
+run = partial(writes.run, verifier=FastVerifier())
 
 
 def test_a_hunk_goes_on_from_its_first_wrong_token_with_another_one(scripted):
@@ -148,7 +128,7 @@ class Stubborn:
 
 def test_the_ways_that_are_tried_at_one_token_are_bounded(scripted):
     engine, document = Stubborn(scripted).engine, Document("a.py", "x = 1\n")
-    events, done = run(document, engine, max_tries=1)
+    events, done = run(document, engine, options={"max_tries": 1})
     (dropped,) = of(HunkDropped, events)
     assert dropped.problems and "unmatched ')'" in dropped.reason
     assert (done.averted, len(engine.requests), text_of(document)) == (MOST_THERE, MOST_THERE + 1, "x = 1\n")
@@ -190,7 +170,7 @@ def test_without_a_verifier_that_foresees_or_where_it_is_not_wanted_a_hunk_is_wr
     scripted, verifier, options
 ):
     engine, document = scripted([WRONG, "@1,1\nx = 1\ny = 2\n"]), Document("a.py", "x = 1\n")
-    events, done = run(document, engine, verifier=verifier, **options)
+    events, done = run(document, engine, verifier=verifier, options=options)
     assert done.averted == 0 and not of(HunkTurned, events)
     assert len(of(HunkDropped, events)) == bool(options)
 
@@ -223,7 +203,7 @@ def test_a_wrong_character_of_several_tokens_is_forbidden_by_its_first():
 
 def test_a_hunk_with_a_control_token_within_a_line_is_dropped(scripted):
     engine, document = scripted(["@1,1\nx = 1\ny<|diff|>@1,1\nz = 1\n"]), Document("a.py", "x = 1\n")
-    events, done = run(document, engine, max_tries=1)
+    events, done = run(document, engine, options={"max_tries": 1})
     assert [event.problems != () for event in of(HunkDropped, events)] == [True]
     assert (text_of(document), done.reason) == ("x = 1\n", "failures")
 
@@ -254,5 +234,5 @@ def test_hunks_that_landed_stay_and_the_next_one_is_free(scripted):
 
 def test_an_unknown_line_in_a_broken_file_is_written_as_ever(scripted):
     engine, document = scripted(["@1,1\ndef f(:\ny = )\n"]), Document("a.py", "def f(:\n")
-    _, done = run(document, engine, max_tries=1)
+    _, done = run(document, engine, options={"max_tries": 1})
     assert done.averted == 0

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from writes import of, run, text_of
 
 from linewise.assistant import (
     Document,
@@ -13,42 +14,15 @@ from linewise.assistant import (
     HunkLanded,
     HunkProgress,
     HunkTurned,
-    NoVerifier,
-    WriteOptions,
-    write,
 )
 from linewise.assistant.repetition import loop_in
 from linewise.assistant.steering import MOST_TURNS, Steering, Turn
-from linewise.edits import join_lines
 from linewise.engines.protocol import Token
-from linewise.formats import EditLogFormat, LintSeqFormat
+from linewise.formats import LintSeqFormat
 
 # The scripted engine makes a token of every four characters, counted from 0; here lines end where tokens do.
 BEGUN = "@1,1\nxx\nabc\n"
 LOOP = BEGUN + "abc\n" * 9
-
-
-def run(document, engine, *, format=None, cancel=None, **options):
-    events = list(
-        write(
-            document,
-            "do it",
-            engine=engine,
-            format=format or EditLogFormat(),
-            verifier=NoVerifier(),
-            options=WriteOptions(**options),
-            cancel=cancel,
-        )
-    )
-    return events, events[-1]
-
-
-def text_of(document):
-    return join_lines(document.snapshot().lines)
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
 
 
 @pytest.mark.parametrize(
@@ -169,14 +143,16 @@ def test_the_turns_of_a_hunk_are_bounded(scripted):
                 yield replace(token, id=len(self.requests))
 
     engine, document = Stubborn(), Document("a.py", "xx\n")
-    events, done = run(document, engine, max_tries=1)
+    events, done = run(document, engine, options={"max_tries": 1})
     assert [event.reason for event in of(HunkDropped, events)] == ["the model repeats itself"]
     assert (done.turned, len(engine.requests), text_of(document)) == (MOST_TURNS, MOST_TURNS + 1, "xx\n")
 
 
 def test_a_hunk_that_only_repeats_its_run_up_comes_to_nothing(scripted):
     document = Document("a.py", "abc\n")
-    events, done = run(document, scripted(["@1,1\nabc\nabc\nabc\n", "", "@1,1\nabc\nd\n"]), max_tries=1)
+    events, done = run(
+        document, scripted(["@1,1\nabc\nabc\nabc\n", "", "@1,1\nabc\nd\n"]), options={"max_tries": 1}
+    )
     assert [event.reason for event in of(HunkDropped, events)] == ["the hunk changes nothing"]
     assert (text_of(document), done.turned) == ("abc\n", 1)
 
@@ -226,7 +202,7 @@ def test_a_loop_in_a_later_hunk_of_one_diff_ends_that_diff(scripted):
 
 def test_max_tokens_counts_what_loops_cost(scripted):
     engine = scripted([LOOP] + ["abc\nabc\nabc\n"] * 50)
-    _, done = run(Document("a.py", "xx\n"), engine, max_tokens=8)
+    _, done = run(Document("a.py", "xx\n"), engine, options={"max_tokens": 8})
     assert (done.reason, done.tokens) == ("max_tokens", 8)
 
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from writes import of, run, text_of
 
 from linewise.assistant import (
     Document,
@@ -17,7 +18,6 @@ from linewise.assistant import (
     NoVerifier,
     StaleError,
     WriteDone,
-    WriteOptions,
     verifier_for,
     write,
 )
@@ -28,30 +28,6 @@ from linewise.verify import FastVerifier, new_problems
 
 CLEAN = "@1,0\ndef f():\n    return 1\n<|diff|>@2,1\n    return 1\n    # one\n"
 TWO_LINES = "def f():\n    return 1\n    # one\n"
-
-
-def run(document, engine, *, verifier=None, format=None, **keywords):
-    events = list(
-        write(
-            document,
-            keywords.pop("instruction", "do it"),
-            engine=engine,
-            format=format or EditLogFormat(),
-            verifier=verifier or NoVerifier(),
-            options=WriteOptions(**keywords.pop("options", {})),
-            **keywords,
-        )
-    )
-    assert [type(event) for event in events].count(WriteDone) == 1
-    return events, events[-1]
-
-
-def text_of(document):
-    return join_lines(document.snapshot().lines)
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
 
 
 def test_hunks_land_one_after_another_from_one_stream(scripted):
