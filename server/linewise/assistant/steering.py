@@ -68,14 +68,13 @@ class Steering:
     def turn(self, closing: Callable[[int], str] = lambda _: "") -> Turn | None:
         """Go back to where the loop began; None where there is no way left to try.
 
-        `closing` tells which lines end the text, such as a docstring, that so many added lines leave open.
         That is after `MOST_TURNS` of them, where the hunk was begun with the loop, where the engine does not
-        say which token it was, and where it could not be kept from a forbidden one.
+        say which token it was, and where it could not be kept from a forbidden one. `closing` tells which
+        lines end the text, such as a docstring, that so many added lines leave open.
         """
         if self._loop is None or self._turns == MOST_TURNS:
             return None
-        loop = self._loop
-        turn = self._back_to(loop)
+        turn = self._back_to(self._loop)
         if turn is None:
             return None
         self._turns += 1

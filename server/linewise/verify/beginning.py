@@ -11,7 +11,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from linewise.verify.lexical import NOTHING, Open, first_word, indentation, indented, is_code
+from linewise.verify.lexical import (
+    NOTHING,
+    Open,
+    begins_statement,
+    first_word,
+    indentation,
+    indented,
+    is_code,
+)
 from linewise.verify.quiet import no_warnings
 
 CLAUSES = frozenset(["else", "elif", "except", "finally"])
@@ -42,7 +50,7 @@ class Beginning:
 
     def begins_statement(self, number: int) -> bool:
         """Whether a statement, or a clause of one, begins with line `number`."""
-        return self.states[number].nothing and is_code(self.lines[number])
+        return begins_statement(self.lines[number], self.states[number])
 
     @property
     def last_statement(self) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from linewise.verify.beginning import CLAUSES
-from linewise.verify.lexical import Open, first_word, indentation, indented, is_code, scan
+from linewise.verify.lexical import Open, begins_statement, first_word, indentation, indented, is_code, scan
 
 SCOPES = frozenset(["def", "class"])
 FUTURE = re.compile(r"from\s+__future__\s+import\b")
@@ -48,11 +48,6 @@ class Scanned:
         # Where something is never closed, code was taken for text, or text for code.
         names = module_names(bare, states) if states[-1].nothing else None
         return cls(bare, states, names, imports[-1] if imports else -1)
-
-
-def begins_statement(line: str, state: Open) -> bool:
-    """Whether a statement, or a clause of one, begins with `line`, before which `state` is open."""
-    return state.nothing and is_code(line)
 
 
 def excerpt(document: Scanned, place: int) -> list[str]:
@@ -132,7 +127,7 @@ def module_names(lines: Sequence[str], states: Sequence[Open]) -> frozenset[str]
             continue
         if "import" in line and _STAR.match(line):
             return None
-        if line and not line[0].isspace() and state.nothing and is_code(line):
+        if line and not line[0].isspace() and begins_statement(line, state):
             scope = _SCOPE_NAME.match(line)
             inside = scope is not None or line.startswith("@")
             if scope:

@@ -119,3 +119,8 @@ def is_code(line: str) -> bool:
     """Whether a line that begins a statement, or may, has more than a comment."""
     bare = line.lstrip()
     return bool(bare) and not bare.startswith("#")
+
+
+def begins_statement(line: str, state: Open) -> bool:
+    """Whether a statement, or a clause of one, begins with `line`, before which `state` is open."""
+    return state.nothing and is_code(line)
