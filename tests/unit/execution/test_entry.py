@@ -77,9 +77,10 @@ def test_processors_beyond_the_first_word_are_asked_for():
 
 
 def test_a_call_that_fails_ends_the_process():
-    calls = Entry(tuple(os.sched_getaffinity(0))).calls
-    broken = [(call, arguments) for call, arguments in calls if arguments != ns.CAPSET_ARGUMENTS]
-    broken.append((calls[3][0], (None, None)))
+    entry = Entry(tuple(os.sched_getaffinity(0)))
+    entry.bound(3)
+    broken = [(call, arguments) for call, arguments in entry.calls if arguments != ns.CAPSET_ARGUMENTS]
+    broken.append((entry.calls[3][0], (None, None)))
     said, status = in_a_child(lambda: begin(broken))
     assert status == 70
     assert said == "the sandbox could not be made: [Errno 14] Bad address"

@@ -32,8 +32,9 @@ class Entry:
         Args:
             processors: On which a job may run.
         """
-        self._most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        self._bound = (ctypes.c_uint64 * 2)()
+        as_it_is = resource.getrlimit(resource.RLIMIT_CPU)
+        self._most = as_it_is[1]
+        self._bound = (ctypes.c_uint64 * 2)(*as_it_is)
         words = [0] * (max(processors) // _WORD + 1)
         for processor in processors:
             words[processor // _WORD] |= 1 << processor % _WORD
