@@ -12,12 +12,14 @@ from typing import Any
 
 from linewise.edits import parse_sequence, split_lines
 from linewise.errors import LinewiseError
+from linewise_training.changes import read_code
 from linewise_training.corpus.harvest import is_test
 from linewise_training.examples import (
     EDIT_LOG,
     Example,
     Form,
     body_example,
+    changing_example,
     continuing_example,
     editing_example,
     form_called,
@@ -27,6 +29,7 @@ from linewise_training.examples import (
     rephrase,
     writing_example,
 )
+from linewise_training.examples.writing import file_name
 from linewise_training.token_file import read_jsonl
 
 VALIDATION_SHARE = 0.01  # of files and of programs, chosen by the hash of their text
@@ -38,10 +41,11 @@ class Mix:
 
     `plain_characters` of files as they are; `writing` passes over the LintSeq sequences, each pass with
     instructions phrased anew, and `continuing` examples for each that begin half-way; `editing`, `function`
-    and `body` examples per file of the corpus; `history` examples per edit of its histories. No example shows
-    more than `window_characters` of a file. Files of one origin (a package) are used up to
-    `origin_characters`, so that a few large packages do not drown the others, and of test files the share
-    `tests`. `format` is the Format that the examples are written in; the tasks are the same in all.
+    and `body` examples per file of the corpus; `history` examples per edit of its histories; `changing`
+    examples per file and per program of the sequences. No example shows more than `window_characters` of a
+    file. Files of one origin (a package) are used up to `origin_characters`, so that a few large packages do
+    not drown the others, and of test files the share `tests`. `format` is the Format that the examples are
+    written in; the tasks are the same in all.
     """
 
     plain_characters: int = 0
@@ -51,6 +55,7 @@ class Mix:
     body: float = 0.0
     continuing: float = 0.0
     history: float = 0.0
+    changing: float = 0.0
     tests: float = 1.0
     window_characters: int = 2000
     origin_characters: int = 2_500_000
@@ -113,6 +118,7 @@ def examples(
         for _ in range(mix.writing if not validation else 1):
             streams.append([_of_sequence(row, rng, form) for row in rows])
         streams.append(list(_halves(rows, mix, rng, form)))
+        streams.append(list(_changed_programs(rows, mix, rng, form)))
     if mix.history:
         streams.append(list(_of_histories(files, mix, rng, form, validation, limit)))
     everything = [example for stream in streams for example in stream]
@@ -153,6 +159,7 @@ def _of_files(
             example = body_example(name, text, mix.window_characters, rng, form)
             if example:
                 yield example
+        yield from _changed(name, text, mix, rng, form)
 
 
 def _of_histories(
@@ -205,6 +212,26 @@ def _halves(rows: Iterable[dict[str, Any]], mix: Mix, rng: random.Random, form: 
             example = continuing_example(str(row["program"]), edits, mix.window_characters, rng, form)
             if example:
                 yield example
+
+
+def _changed_programs(
+    rows: Iterable[dict[str, Any]], mix: Mix, rng: random.Random, form: Form
+) -> Iterable[Example]:
+    for row in rows:
+        program = str(row["program"])
+        yield from _changed(file_name(program, rng), program, mix, rng, form)
+
+
+def _changed(name: str, text: str, mix: Mix, rng: random.Random, form: Form) -> Iterable[Example]:
+    """Changes of a file or program, each another one."""
+    times = _times(mix.changing, rng)
+    code = read_code(text) if times else None
+    if code is None:
+        return
+    for _ in range(times):
+        example = changing_example(name, code, mix.window_characters, rng, form)
+        if example:
+            yield example
 
 
 def _times(mean: float, rng: random.Random) -> int:

@@ -1,6 +1,7 @@
 """Training examples: documents, edits and cursors, written as the format writes them for the editor."""
 
 from linewise.errors import LinewiseError
+from linewise_training.examples.changing import changing_example, changing_task
 from linewise_training.examples.editing import editing_example, editing_task
 from linewise_training.examples.example import Example, Piece, encode
 from linewise_training.examples.form import EditingTask, Form, TaskCursor, WritingTask
@@ -23,6 +24,8 @@ __all__ = [
     "TaskCursor",
     "WritingTask",
     "body_example",
+    "changing_example",
+    "changing_task",
     "continuing_example",
     "editing_example",
     "editing_task",
