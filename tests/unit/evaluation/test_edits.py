@@ -23,7 +23,7 @@ from linewise.verify import FastVerifier, NoVerifier
 from linewise_training.evaluation.compare import compare
 from linewise_training.evaluation.edits import edits_command, ngram
 from linewise_training.evaluation.edits import run as run_module
-from linewise_training.evaluation.edits.instructions import instruction_tasks, written
+from linewise_training.evaluation.edits.instructions import change_tasks, instruction_tasks, written
 from linewise_training.evaluation.edits.measure import result_of, score
 from linewise_training.evaluation.edits.sources import read_sources
 from linewise_training.evaluation.edits.suggest import PlainFormat, Suggestion, open_document, suggest
@@ -224,6 +224,19 @@ def test_instructions_ask_for_a_function_in_a_window_and_in_its_whole_file():
         assert (window.instruction, window.missing, window.line) == (file.instruction, file.missing, None)
         assert (*file.lines[: file.line], *file.missing, *file.lines[file.line :]) == file.wanted
         assert join_lines(window.wanted).rstrip("\n") in text
+
+
+def test_changes_are_asked_for_in_a_window_and_in_the_whole_file():
+    tasks = list(change_tasks(SOURCES, 3, 0))
+    assert [task.setting for task in tasks] == ["change", "change in file"] * 3
+    for window, file in zip(tasks[::2], tasks[1::2], strict=True):
+        assert (window.instruction, window.missing) == (file.instruction, file.missing)
+        assert window.shape == f"change, {window.kind}"
+        assert file.wanted != file.lines
+        (text,) = (source.text for source in SOURCES if source.path == file.path)
+        assert text in (join_lines(file.lines), join_lines(file.wanted)) or "import" in file.instruction
+        assert join_lines(window.wanted).rstrip("\n") in join_lines(file.wanted)
+    assert tasks == list(change_tasks(SOURCES, 3, 0))
 
 
 class Script:

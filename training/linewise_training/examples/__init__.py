@@ -1,7 +1,7 @@
 """Training examples: documents, edits and cursors, written as the format writes them for the editor."""
 
 from linewise.errors import LinewiseError
-from linewise_training.examples.changing import changing_example, changing_task
+from linewise_training.examples.changing import ChangingTask, changing_example, changing_task
 from linewise_training.examples.editing import editing_example, editing_task
 from linewise_training.examples.example import Example, Piece, encode
 from linewise_training.examples.form import EditingTask, Form, TaskCursor, WritingTask
@@ -17,6 +17,7 @@ from linewise_training.examples.writing import continuing_example, writing_examp
 __all__ = [
     "EDIT_LOG",
     "FORMS",
+    "ChangingTask",
     "EditingTask",
     "Example",
     "Form",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
-from linewise.edits import Edit, EditLog, Hunk, diff, trim
+from linewise.edits import Edit, EditLog, Hunk, Lines, diff, trim
 from linewise_training.changes import Change, Code, draw
 from linewise_training.examples.example import Example
 from linewise_training.examples.form import Form, WritingTask
@@ -13,18 +14,25 @@ from linewise_training.examples.in_edit_log import EDIT_LOG
 LINES_ABOVE, LINES_BELOW = 40, 25  # of a window, at most
 
 
+@dataclass(frozen=True, slots=True)
+class ChangingTask:
+    """A change of a kind, in a window of the file whose lines are `before`."""
+
+    kind: str
+    before: Lines
+    task: WritingTask
+
+
 def changing_example(
     path: str, code: Code, max_characters: int, rng: random.Random, form: Form = EDIT_LOG
 ) -> Example | None:
     """A window of a file, an instruction, and the hunks that do it; None where nothing is found that fits."""
     drawn = changing_task(path, code, max_characters, rng)
-    return None if drawn is None else form.writing(drawn[1])
+    return None if drawn is None else form.writing(drawn.task)
 
 
-def changing_task(
-    path: str, code: Code, max_characters: int, rng: random.Random
-) -> tuple[str, WritingTask] | None:
-    """The kind and the task of a `changing_example`."""
+def changing_task(path: str, code: Code, max_characters: int, rng: random.Random) -> ChangingTask | None:
+    """The task of a `changing_example`."""
     drawn = draw(code, rng)
     if drawn is None:
         return None
@@ -38,7 +46,8 @@ def changing_task(
     lines = change.before[first:last] if ends_file else (*change.before[first:last], "")
     log = EditLog.open("\n".join(lines), first_line=first)
     moved = tuple(Hunk(one.start - first, one.removed, one.added) for one in hunks)
-    return kind, WritingTask(path, log, change.instruction, (Edit(moved),))
+    task = WritingTask(path, log, change.instruction, (Edit(moved),))
+    return ChangingTask(kind, change.before, task)
 
 
 def _hunks(change: Change) -> tuple[Hunk, ...]:

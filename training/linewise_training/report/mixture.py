@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from linewise_training.examples import Example
     from linewise_training.mix import Mix
 
-KINDS = ("plain", "writing", "continuing", "editing", "function", "body", "history")
+KINDS = ("plain", "writing", "continuing", "editing", "function", "body", "history", "changing")
 SAMPLE = 40  # files, sequences and histories for each example that is asked for
 PLAIN_CHARACTERS = 1_000_000
 
@@ -85,7 +85,8 @@ def examples_command(
 
 def only(mix: Mix, kind: str) -> Mix:
     """`mix` with no kind of example but `kind`, one for each source, or its own share where that is more."""
-    none = replace(mix, plain_characters=0, writing=0, continuing=0, editing=0, function=0, body=0, history=0)
+    nothing: dict[str, Any] = dict.fromkeys(KINDS[1:], 0)
+    none = replace(mix, plain_characters=0, **nothing)
     if kind == "plain":
         return replace(none, plain_characters=max(mix.plain_characters, PLAIN_CHARACTERS))
     if kind == "writing":

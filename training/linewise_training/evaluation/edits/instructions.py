@@ -1,8 +1,9 @@
-"""Hunks by instruction: a file without one documented function, and its docstring as the instruction.
+"""Hunks by instruction: a function that is missing, by its docstring; or a small change of what stands there.
 
 Two settings of the same functions: `write` shows a window of the file as a document, as in training; `write
 in file` has the whole file open and says where the function goes, as an editor does. A window is seldom
-Python by itself, so little that is written into it brings a *new* problem.
+Python by itself, so little that is written into it brings a *new* problem. `change` and `change in file` are
+the same for renamings, type hints, docstrings and the other kinds of `linewise_training.changes`.
 
 The product writes it, without sampling a hunk again that was dropped: what is measured is the first try.
 """
@@ -15,17 +16,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from linewise.assistant import Document, HunkDropped, HunkLanded, WriteDone, WriteEvent, WriteOptions, write
-from linewise.edits import Lines, apply_edit, join_lines, split_lines
+from linewise.edits import Edit, Hunk, Lines, apply_edit, join_lines, split_lines
 from linewise.engines.protocol import Engine
 from linewise.errors import ContextError, EditError
 from linewise.formats import Format
 from linewise.verify.protocol import Verifier
+from linewise_training.changes import read_code
 from linewise_training.evaluation.edits.measure import chrf
 from linewise_training.evaluation.edits.tasks import WINDOW_CHARACTERS, SourceFile
-from linewise_training.examples import WritingTask, function_task
+from linewise_training.examples import ChangingTask, WritingTask, changing_task, function_task
 
 OPTIONS = WriteOptions(max_edits=8, max_tokens=400, max_tries=1)
 IN_WINDOW, IN_FILE = "write", "write in file"
+CHANGE, CHANGE_IN_FILE = "change", "change in file"
 _ATTEMPTS = 5
 
 
@@ -33,7 +36,8 @@ _ATTEMPTS = 5
 class InstructionTask:
     """A document, an instruction, the lines that are wanted, and those of them that are new.
 
-    `line` is the 0-based place where an editor would ask, None where it says nothing.
+    `line` is the 0-based place where an editor would ask, None where it says nothing; `kind` is that of a
+    change.
     """
 
     task: str
@@ -44,6 +48,12 @@ class InstructionTask:
     wanted: Lines
     missing: Lines
     line: int | None = None
+    kind: str = ""
+
+    @property
+    def shape(self) -> str:
+        """The setting, and the kind of a change in it."""
+        return f"{self.setting}, {self.kind}" if self.kind else self.setting
 
 
 def instruction_tasks(files: Sequence[SourceFile], limit: int, seed: int) -> Iterator[InstructionTask]:
@@ -62,6 +72,42 @@ def instruction_tasks(files: Sequence[SourceFile], limit: int, seed: int) -> Ite
         found += 1
         yield _in_window(task)
         yield _in_file(task, split_lines(file.text))
+
+
+def change_tasks(files: Sequence[SourceFile], limit: int, seed: int) -> Iterator[InstructionTask]:
+    """At most `limit` small changes, each in a file of its own, as a task of both settings."""
+    order = list(files)
+    random.Random(f"{seed} change").shuffle(order)
+    found = 0
+    for number, file in enumerate(order):
+        if found == limit:
+            return
+        rng, code = random.Random(f"{seed} change {number}"), read_code(file.text)
+        if code is None:
+            continue
+        drawn = (changing_task(file.path, code, WINDOW_CHARACTERS, rng) for _ in range(_ATTEMPTS))
+        task = next((one for one in drawn if one is not None), None)
+        if task is None:
+            continue
+        found += 1
+        yield from _changes(task)
+
+
+def _changes(drawn: ChangingTask) -> Iterator[InstructionTask]:
+    """The change in its window, and in its whole file, asked for where it begins."""
+    task, first = drawn.task, drawn.task.log.first_line
+    hunks = task.edits[0].hunks
+    missing = tuple(line for hunk in hunks for line in hunk.added)
+    moved = Edit(tuple(Hunk(first + hunk.start, hunk.removed, hunk.added) for hunk in hunks))
+    place = moved.hunks[0].start
+    for setting, lines, edit, line in (
+        (CHANGE, task.log.lines, task.edits[0], None),
+        (CHANGE_IN_FILE, drawn.before, moved, place),
+    ):
+        yield InstructionTask(
+            f"{setting}/{task.path}:{place}", setting, task.path, lines, task.instruction,
+            apply_edit(lines, edit), missing, line, drawn.kind,
+        )  # fmt: skip
 
 
 def _in_window(task: WritingTask) -> InstructionTask:

@@ -13,7 +13,12 @@ from linewise.engines.protocol import Engine
 from linewise.formats import Format, get_format
 from linewise.verify.protocol import Verifier
 from linewise_training.evaluation import folder
-from linewise_training.evaluation.edits.instructions import InstructionTask, instruction_tasks, written
+from linewise_training.evaluation.edits.instructions import (
+    InstructionTask,
+    change_tasks,
+    instruction_tasks,
+    written,
+)
 from linewise_training.evaluation.edits.measure import score
 from linewise_training.evaluation.edits.ngram import NgramModel
 from linewise_training.evaluation.edits.page import page
@@ -52,7 +57,8 @@ class Tasks:
 
     @classmethod
     def draw(cls, paths: Sequence[Path], limit: int, seed: int) -> Tasks:
-        """`limit` tasks of each setting from the held-out part of `paths`; a fifth as many instructions.
+        """`limit` tasks of each setting from the held-out part of `paths`; a fifth as many functions, half as
+        many changes.
 
         Raises LinewiseError where nothing can be drawn.
         """
@@ -63,7 +69,11 @@ class Tasks:
             *commit_tasks(histories, limit, seed),
         ]
         once = {task.task: task for task in drawn}
-        return cls(tuple(once.values()), tuple(instruction_tasks(files, max(1, limit // 5), seed)))
+        asked = (
+            *instruction_tasks(files, max(1, limit // 5), seed),
+            *change_tasks(files, max(1, limit // 2), seed),
+        )
+        return cls(tuple(once.values()), asked)
 
 
 def evaluate_model(
@@ -177,7 +187,7 @@ def _rows(
             )
         yield {
             "task": one.task,
-            "shape": one.setting,
+            "shape": one.shape,
             "scores": scores,
             "before": one.instruction,
             "after": "",

@@ -1,0 +1,159 @@
+"""Changes of real code: what is asked for is done, and each hunk leaves a file as clean as it was."""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+import linewise
+from linewise.edits import Hunk, apply_hunk, join_lines, sequential
+from linewise.verify import FastVerifier, new_problems
+from linewise_training.changes import KINDS, read_code
+from linewise_training.examples import EDIT_LOG, changing_example, changing_task
+
+FILES = sorted(Path(linewise.__file__).parent.rglob("*.py"))[:60]
+
+SOURCE = '''\
+import os
+import re
+from typing import Any
+
+LIMIT = 100
+
+
+def read(path: str, limit: int = 10, **rest: Any) -> str:
+    """Read a file.
+
+    Args:
+        path: Where it is.
+    """
+    # all of it
+    with open(path) as file:
+        text = file.read(limit)
+    return re.sub("a", text, os.fspath(path))
+
+
+def unused(first, second=None):
+    return f"{first}" + str(second)
+'''
+
+
+def made(kind, times=200, source=SOURCE):
+    """All changes of a kind that are drawn in `source`."""
+    code = read_code(source)
+    found = [KINDS[kind].make(code, random.Random(seed)) for seed in range(times)]
+    return [one for one in found if one is not None]
+
+
+def done(change):
+    return join_lines(change.after)
+
+
+def words(text):
+    return set(re.findall(r"\w+", text))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_changes_what_parses_into_what_parses(kind):
+    changes = made(kind)
+    assert changes
+    for change in changes:
+        ast.parse(join_lines(change.before))
+        ast.parse(done(change))
+        assert SOURCE in (join_lines(change.before), done(change)) or kind == "imports"
+
+
+def test_a_renaming_reaches_every_place_of_the_name_and_nothing_else():
+    changes = [one for one in made("renaming") if re.search(r"\bpath\b", one.instruction)]
+    assert len(changes) > 20
+    for change in changes:
+        (new,) = words(done(change)) - words(SOURCE)
+        assert new in change.instruction
+        # Five places: the parameter, its line in the docstring, and three uses; the call's keyword stays.
+        assert done(change) == re.sub(r"\bpath\b", new, SOURCE)
+        assert change.at_once
+
+
+def test_a_name_in_an_f_string_is_not_renamed():
+    assert not any(re.search(r"\bfirst\b", one.instruction) for one in made("renaming"))
+
+
+def test_a_name_that_is_taken_is_not_given():
+    for change in made("renaming"):
+        assert len(words(done(change)) - words(SOURCE)) == 1
+
+
+def test_type_hints_go_and_come_with_their_spaces():
+    bare = {join_lines(one.before) for one in made("type hints") if "emove" not in one.instruction}
+    (text,) = (text for text in bare if "def read(path, limit=10, **rest):" in text)
+    assert (
+        text.replace("path, limit=10, **rest)", "path: str, limit: int = 10, **rest: Any) -> str") == SOURCE
+    )
+
+
+def test_what_an_instruction_says_is_what_comes():
+    for change in made("a value"):
+        assert re.search(r"LIMIT\b", change.instruction)
+        value = re.search(r"^LIMIT = (\d+)$", done(change), re.MULTILINE)
+        assert value
+        assert value[1] in change.instruction
+    for change in made("a parameter"):
+        new = re.search(r"def unused\(first, second=None, (\w+)=(.+)\):", done(change))
+        assert new
+        assert new[1] in change.instruction
+        assert new[2] in change.instruction
+    for change in made("a deletion"):
+        assert "unused" in change.instruction
+        assert "unused" not in done(change)
+        assert "def read" in done(change)
+
+
+def test_an_import_is_asked_for_where_its_use_is_seen():
+    code = read_code(SOURCE + "\n" * 30 + "late = re.compile('')\n")
+    for seed in range(200):
+        change = KINDS["imports"].make(code, random.Random(seed))
+        if change and change.reason is not None:
+            missing = set(done(change).split("\n")) - set(join_lines(change.before).split("\n"))
+            (line,) = missing
+            assert re.search(rf"\b{line.split()[-1]}\b", change.before[change.reason])
+
+
+def test_every_hunk_of_a_change_leaves_a_whole_file_as_clean_as_it_was():
+    verifier, kinds, unclean = FastVerifier(), set(), []
+    for number, path in enumerate(FILES):
+        task = changing_task(path.name, read_code(path.read_text()), 10**6, random.Random(number))
+        if task is None:
+            continue
+        kinds.add(task.kind)
+        first, state = task.task.log.first_line, task.before
+        for hunk in (hunk for edit in task.task.edits for hunk in sequential(edit)):
+            after = apply_hunk(state, Hunk(hunk.start + first, hunk.removed, hunk.added))
+            before, now = verifier.problems([join_lines(state), join_lines(after)])
+            unclean += [(path.name, task.kind, one) for one in new_problems(state, after, before, now)]
+            state = after
+        ast.parse(join_lines(state))
+    assert len(kinds) > 6
+    assert not unclean
+
+
+def test_an_example_fits_its_window_and_learns_only_what_is_written():
+    rng, longest, seen = random.Random(5), 1500, 0
+    for path in FILES:
+        code = read_code(path.read_text())
+        example = changing_example(path.name, code, longest, rng, EDIT_LOG)
+        if example is None:
+            continue
+        seen += 1
+        learned = [piece.text for piece in example if piece.learned_from == 0]
+        assert learned[0] == "<|diff|>"
+        assert learned[-1] == "<|endoftext|>"
+        assert sum(len(piece.text) for piece in example) < longest * 1.4
+    assert seen > 40
+
+
+def test_code_that_does_not_parse_is_none():
+    assert read_code("def f(:\n") is None
