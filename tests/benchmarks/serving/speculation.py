@@ -1,42 +1,37 @@
 """Greedy writing that edits what is there, with drafts from the document's own tokens and without.
 
-    python tests/benchmarks/serving/speculation.py [--rounds 3] FILE...
+    python tests/benchmarks/serving/speculation.py [--rounds 3] [--writes 30] [--model FILE] FOLDER
 
-Each round writes in each FILE (Python, its first 60 lines), in two schedulers in turns: one that drafts
-where it pays, one that never does. There are two kinds of tasks: an instruction to change what stands
-there, and one to go on with a renaming, of which the first two places are edited already. What is compared
-is the time from a generation's first token to its last, by token, then that of the whole writes, which read
-the document, too, and whether both wrote the same. The figures are medians.
+Each round makes the same changes of Python files below FOLDER by instruction, in two schedulers in turns:
+one that drafts where it pays, one that never does. There are three kinds of writes: renamings of a name in a
+function, which write its lines anew; other small changes (a value, a parameter, type hints and so on); and
+functions that are missing, of which little can be copied. What is compared is the time from a generation's
+first token to its last, by token, then that of the whole writes, which read the document, too, and whether
+both wrote the same. The figures are medians.
 """
 
 from __future__ import annotations
 
-import re
+import random
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from keyword import iskeyword
 from pathlib import Path
 from statistics import median
 
 import click
 
 from linewise.assistant import Document, NoVerifier, WriteOptions, write
+from linewise.edits import join_lines
 from linewise.engines.protocol import CancelSignal, Engine, ModelInfo, Request, Segment, Token
 from linewise.formats import get_format
 from linewise.models import embedded_model_path
 from linewise.serving.scheduler import Scheduler
+from linewise_training.changes import read_code
+from linewise_training.examples import changing_task, function_task
 
-_LINES = 60
-_USES = 5
-_INSTRUCTIONS = (
-    "add type hints to the functions",
-    "rename the argument path to target",
-    "add a docstring to every function",
-    "print the result of every function",
-)
+CHARACTERS = 2400  # of a document, as in the embedded model's training
 
 
 class Timed:
@@ -70,43 +65,38 @@ class Timed:
 
 @dataclass(frozen=True)
 class Task:
-    """A write in `text`, in which the first two places of the word `old` are made `new` before."""
+    """A write of `instruction` in the text of a document, of which it may be a window."""
 
     name: str
     text: str
     instruction: str
-    old: str = ""
-    new: str = ""
-
-    def document(self) -> Document:
-        """The document as the write finds it, edits and all."""
-        document, text = Document(self.name, self.text), self.text
-        for _ in range(2 if self.old else 0):
-            place = re.search(rf"\b{self.old}\b", text)
-            assert place
-            document.change(place.start(), place.end(), self.new)
-            text = text[: place.start()] + self.new + text[place.end() :]
-        return document
 
 
-def tasks_of(path: Path, number: int) -> dict[str, Task]:
-    """The tasks in one file by their kind: a renaming where it uses some name of its own five times."""
-    lines = path.read_text(encoding="utf-8").splitlines()[:_LINES]
-    text = "\n".join(lines) + "\n"
-    found = {"instructions": Task(path.name, text, _INSTRUCTIONS[number % len(_INSTRUCTIONS)])}
-    # A name is what is called, taken apart, set or passed somewhere; any other word may be prose.
-    counts = Counter(re.findall(r"\b[a-z_]{3,}\b", text))
-    for old, count in counts.most_common():
-        if count >= _USES and not iskeyword(old) and re.search(rf"\b{old}[(.=,]", text):
-            new = f"new_{old}"
-            found["renaming"] = Task(path.name, text, f"rename {old} to {new}", old, new)
-            break
-    return found
+def tasks_below(folder: Path, writes: int) -> dict[str, list[Task]]:
+    """At most so many tasks of each kind, in the files in random order, each file once for a kind."""
+    kinds: dict[str, list[Task]] = {"renamings": [], "other changes": [], "functions": []}
+    paths = sorted(folder.rglob("*.py"))
+    random.Random(0).shuffle(paths)
+    for number, path in enumerate(paths):
+        text, rng = path.read_text(encoding="utf-8", errors="replace"), random.Random(number)
+        code = read_code(text)
+        if code is None:
+            continue
+        changes = [changing_task(path.name, code, CHARACTERS, rng) for _ in range(6)]
+        renamings = [one.task for one in changes if one and one.kind.startswith("renaming")]
+        others = [one.task for one in changes if one and not one.kind.startswith("renaming")]
+        function = function_task(path.name, text, CHARACTERS, rng)
+        found = zip(kinds, (renamings, others, [function] if function else []), strict=True)
+        for kind, tasks in found:
+            if tasks and len(kinds[kind]) < writes:
+                lines = join_lines(tasks[0].log.lines)
+                kinds[kind].append(Task(path.name, lines, tasks[0].instruction))
+    return {kind: tasks for kind, tasks in kinds.items() if tasks}
 
 
 def edit(task: Task, engine: Timed) -> tuple[float, tuple[str, ...]]:
     """Seconds of a whole write, and the lines that came of it."""
-    document = task.document()
+    document = Document(task.name, task.text)
     began = time.perf_counter()
     for _ in write(
         document, task.instruction, engine=engine, format=get_format(engine.info.format or ""),
@@ -117,17 +107,14 @@ def edit(task: Task, engine: Timed) -> tuple[float, tuple[str, ...]]:
 
 
 @click.command()
-@click.argument(
-    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True)
-)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--rounds", default=3, show_default=True)
-def main(paths: tuple[Path, ...], rounds: int) -> None:
+@click.option("--writes", default=30, show_default=True, help="Of each kind.")
+@click.option("--model", type=click.Path(path_type=Path, exists=True), help="Default: the embedded one.")
+def main(folder: Path, rounds: int, writes: int, model: Path | None) -> None:
     """Measure, and print the figures."""
-    kinds: dict[str, list[Task]] = {}
-    for number, path in enumerate(paths):
-        for kind, task in tasks_of(path, number).items():
-            kinds.setdefault(kind, []).append(task)
-    model = embedded_model_path()
+    kinds = tasks_below(folder, writes)
+    model = model or embedded_model_path()
     with closing(Scheduler(model, speculation="off")) as without, closing(Scheduler(model)) as with_drafts:
         for kind, tasks in kinds.items():
             compare(kind, tasks, (without, with_drafts), rounds)
