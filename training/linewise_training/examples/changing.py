@@ -67,17 +67,16 @@ def _window(
     start, end = hunks[0].start, max(hunks[-1].end, hunks[-1].start + 1)
     if change.reason is not None:
         start, end = min(start, change.reason), max(end, change.reason + 1)
-    room = max_characters - sum(len(line) + 1 for hunk in hunks for line in hunk.added)
+    written = sum(len(line) + 1 for hunk in hunks for line in hunk.added)
     first = max(0, start - rng.randrange(1, LINES_ABOVE))
     last = min(len(before), end + rng.randrange(LINES_BELOW))
     size = sum(len(line) + 1 for line in before[first:last])
-    while size > room:
+    wanted = max_characters * rng.uniform(0.2, 1.0) - written
+    while size > wanted and (first < start or last > end):
         if first < start and (last == end or rng.random() < 0.6):
             size -= len(before[first]) + 1
             first += 1
-        elif last > end:
+        else:
             last -= 1
             size -= len(before[last]) + 1
-        else:
-            return None
-    return first, last
+    return (first, last) if size + written <= max_characters else None

@@ -1,26 +1,31 @@
 """Where the memory of a worker lies, and of the process that its Python jobs are forked from.
 
 A fork and an exit take time by every page and every mapping that is there; a huge page counts as one. So the
-heap and the interpreter's program lie in huge pages, in few mappings. Where the system has not what this
-takes (glibc, Linux 6.1), all stays where it was. None of this bounds what a job can reach: see `sandbox`.
+heap, the interpreter and the libraries lie in huge pages, in few mappings: the latter with their data, so that
+a program can be written to. Where the system has not what this takes (glibc, Linux 6.1), all stays where it
+was. None of this bounds what a job can reach: see `sandbox`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import Iterator
 from itertools import pairwise
+
+from linewise_training.execution.in_turn import ROOM, calls_in_turn
 
 _PAGE = 1 << 12
 _HUGE = 1 << 21
 _ARENA = 1 << 20  # bytes that Python takes at once for small objects, since 3.10
 _HEAP = 6 << 20  # bytes that a worker comes to need
 _MOST_MAPPED = 1 << 25  # glibc's own bound for the size above which it maps a block by itself
-_LARGE = 1 << 20  # bytes of a program that is worth huge pages
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 1, 2, 0x20, 0x100000
 _MADV_DONTFORK, _MADV_HUGEPAGE, _MADV_COLLAPSE = 10, 14, 25
 _MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
+_MS_ASYNC = 1
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 # Two neighbours' access: which of them gets more, and what. Code under test could change it just so.
@@ -30,11 +35,15 @@ _JOINED = {
     ("r--p", "rw-p"): (0, _READ | _WRITE),
 }
 
+Mapping = tuple[int, int, str, str]
+"""Where it starts and ends, its access and its name."""
+
 _size, _pointer = ctypes.c_size_t, ctypes.c_void_p
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.argtypes = _pointer, _size, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
 _libc.mmap.restype = _pointer
 _libc.munmap.argtypes = _pointer, _size
+_libc.msync.argtypes = _pointer, _size, ctypes.c_int
 _libc.madvise.argtypes = _pointer, _size, ctypes.c_int
 _libc.mprotect.argtypes = _pointer, _size, ctypes.c_int
 _libc.mincore.argtypes = _pointer, _size, _pointer
@@ -42,9 +51,22 @@ _libc.mremap.argtypes = _pointer, _size, _size, ctypes.c_int, _pointer
 _libc.mremap.restype = _pointer
 _libc.sbrk.argtypes = (ctypes.c_long,)
 _libc.sbrk.restype = _pointer
+_libc.process_vm_readv.argtypes = (
+    ctypes.c_int,
+    _pointer,
+    ctypes.c_ulong,
+    _pointer,
+    ctypes.c_ulong,
+    ctypes.c_ulong,
+)
+_libc.process_vm_readv.restype = ctypes.c_ssize_t
 _libc.malloc.argtypes = (_size,)
 _libc.malloc.restype = _pointer
 _libc.free.argtypes = (_pointer,)
+
+
+class _Piece(ctypes.Structure):
+    _fields_ = (("start", _pointer), ("size", _size))
 
 
 class _Arenas(ctypes.Structure):
@@ -66,9 +88,7 @@ class Number:
         Raises:
             OSError: There is no memory.
         """
-        at = _map(None, _PAGE, _MAP_SHARED)
-        if at is None:
-            raise OSError(ctypes.get_errno(), "no memory to share")
+        at = map_apart(_PAGE, shared=True)
         self._number = ctypes.c_int.from_address(at)
         self.pointer = _pointer(at)
 
@@ -89,6 +109,18 @@ class Number:
     @value.setter
     def value(self, value: int) -> None:
         self._number.value = value
+
+
+def map_apart(size: int, *, shared: bool = False) -> int:
+    """The address of memory that lies by itself; `shared` with the processes that are forked from now on.
+
+    Raises:
+        OSError: There is no memory.
+    """
+    at = _map(None, size, _MAP_SHARED if shared else _MAP_PRIVATE)
+    if at is None:
+        raise OSError(ctypes.get_errno(), "no memory to map")
+    return at
 
 
 def use_huge_pages() -> None:
@@ -123,10 +155,10 @@ def settle(mappings: str) -> None:
     _set_arenas(_PYTHONS_ARENAS)  # what jobs ask for is not to lie in a heap that cannot shrink
     found = _mappings(mappings)
     for start, end, access, name in found:
-        if access == "rw-p" and name in {"", "[heap]"}:
+        if access == "rw-p" and name == "[heap]":
             _collapse(start, end)
-    for program in {name for start, end, access, name in found if access == "r-xp" and end - start > _LARGE}:
-        _copy_program([mapping for mapping in found if mapping[3] == program])
+    for low, high, inside in _blocks(found):
+        _replace(low, high, inside)
 
 
 def join_mappings() -> None:
@@ -161,7 +193,7 @@ def _own_mappings() -> str:
         return ""
 
 
-def _mappings(text: str) -> list[tuple[int, int, str, str]]:
+def _mappings(text: str) -> list[Mapping]:
     """Start, end, access and name of each, from a file `maps` of `/proc`."""
     found = []
     for line in text.splitlines():
@@ -181,30 +213,94 @@ def _collapse(start: int, end: int) -> None:
             _libc.madvise(at, _HUGE, _MADV_COLLAPSE)
 
 
-def _copy_program(mappings: list[tuple[int, int, str, str]]) -> None:
-    """Put a copy in huge pages in the place of a program and its constants, which are mapped from a file."""
-    start = end = mappings[0][0]
-    for at, ends, access, _ in mappings:
-        if at != end or access not in {"r--p", "r-xp"}:
-            break
-        end = ends
-    low, high = _up(start), _down(end)
-    size = high - low
-    if size <= 0 or (room := _map(None, size + _HUGE, _MAP_PRIVATE)) is None:
-        return
-    copy = _up(room)
-    _libc.madvise(copy, size, _MADV_HUGEPAGE)
-    ctypes.memmove(copy, low, size)
-    ready = not _libc.madvise(copy, size, _MADV_COLLAPSE) and not _libc.mprotect(copy, size, _READ | _EXECUTE)
-    # In small pages it would cost more than it saves.
-    if ready and _libc.mremap(copy, size, size, _MREMAP_MAYMOVE | _MREMAP_FIXED, low) == low:
-        _libc.munmap(room, copy - room)
-        _libc.munmap(copy + size, room + _HUGE - copy)
+def _replace(low: int, high: int, mappings: list[Mapping]) -> None:
+    """Put a copy in huge pages in the place of all that is mapped between two addresses."""
+    size, at = high - low, low
+    gaps = []
+    for start, end, _, _ in [*mappings, (high, high, "", "")]:
+        if start > at:  # taken, so that nothing new can lie there
+            if _map(at, start - at, _MAP_PRIVATE | _MAP_FIXED_NOREPLACE) is None:
+                break
+            gaps.append((at, start - at))
+        at = max(at, end)
     else:
-        _libc.munmap(room, size + _HUGE)
+        if (copy := _room(size)) is not None:
+            if _move(mappings, copy, low, size):
+                return
+            _libc.munmap(copy, size)
+    for start, length in gaps:
+        _libc.munmap(start, length)
 
 
-def _join(one: tuple[int, int, str, str], other: tuple[int, int, str, str]) -> None:
+def _room(size: int) -> int | None:
+    """Huge pages that can be written to and executed; none where the system refuses."""
+    found = _map(None, size + _HUGE, _MAP_PRIVATE)
+    if found is None:
+        return None
+    room = _up(found)
+    _libc.munmap(found, room - found)
+    _libc.munmap(room + size, found + _HUGE - room)
+    _libc.madvise(room, size, _MADV_HUGEPAGE)
+    for at in range(room, room + size, _HUGE):
+        ctypes.memset(at, 0, 1)
+    # In small pages it would cost more than it saves.
+    if _libc.madvise(room, size, _MADV_COLLAPSE) or _libc.mprotect(room, size, _READ | _WRITE | _EXECUTE):
+        _libc.munmap(room, size)
+        return None
+    return room
+
+
+def _move(mappings: list[Mapping], copy: int, low: int, size: int) -> bool:
+    """Fill `copy` with what is mapped in the `size` bytes at `low` and put it there; whether that was done."""
+    readable = [one for one in mappings if one[2][0] == "r"]
+    reads = []
+    for some in readable, [one for one in readable if one[2][1] == "w"]:
+        bounds = [(max(start, low), min(end, low + size)) for start, end, _, _ in some]
+        here = (_Piece * len(bounds))(*((start - low + copy, end - start) for start, end in bounds))
+        there = (_Piece * len(bounds))(*((start, end - start) for start, end in bounds))
+        if _libc.process_vm_readv(os.getpid(), here, len(here), there, len(there), 0) != sum(
+            end - start for start, end in bounds
+        ):
+            return False
+        reads.append((here, there))
+    # What can be written to has been: it is read again, and from then on nothing may run but the move.
+    here, there = reads[-1]
+    read = os.getpid(), ctypes.addressof(here), len(here), ctypes.addressof(there), len(there), 0
+    move = copy, size, size, _MREMAP_MAYMOVE | _MREMAP_FIXED, low
+    room = (ctypes.c_char * ROOM)()
+    try:
+        calls = calls_in_turn(ctypes.addressof(room), (_libc.process_vm_readv, read), (_libc.mremap, move))
+    except OSError:
+        return False
+    for call, arguments in calls:
+        call(*arguments)
+    return bool(_libc.msync(copy, size, _MS_ASYNC))  # fails where nothing is any more
+
+
+def _blocks(mappings: list[Mapping]) -> Iterator[tuple[int, int, list[Mapping]]]:
+    """Runs of huge pages' addresses at which there are programs and libraries; start, end, what is mapped."""
+    taken: dict[int, list[Mapping]] = {}
+    for one in mappings:
+        for block in range(one[0] // _HUGE, -(-one[1] // _HUGE)):
+            taken.setdefault(block, []).append(one)
+    run: list[int] = []
+    for block in [*sorted(taken), -1]:
+        if run and (block != run[-1] + 1 or not _movable(taken[block])):
+            found = list(dict.fromkeys(one for inside in run for one in taken[inside]))
+            yield run[0] * _HUGE, (run[-1] + 1) * _HUGE, found
+            run = []
+        if block >= 0 and _movable(taken[block]):
+            run.append(block)
+
+
+def _movable(mappings: list[Mapping]) -> bool:
+    """Whether all is the process's own, nothing the kernel's (as the stack is), and some of it is a program."""
+    return all(access[3] == "p" and not name.startswith("[") for _, _, access, name in mappings) and any(
+        access[2] == "x" for _, _, access, _ in mappings
+    )
+
+
+def _join(one: Mapping, other: Mapping) -> None:
     """Make two mappings of a library one, where either can have the access of the other besides."""
     joined = _JOINED.get((one[2], other[2]))
     if joined and one[3] == other[3] and one[3].startswith("/") and one[1] == other[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from typing import Any
 
 CLONE_VFORK = 0x00004000
@@ -41,8 +42,6 @@ _NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 # Looked up before jobs fork: what is looked up in one of them costs it a score of pages.
 _capset, _unshare, _setns = _libc.capset, _libc.unshare, _libc.setns
 _syscall = ctypes.PyDLL(None, use_errno=True).syscall  # keeps Python's lock, which a child would have to take
-_syscall.restype = ctypes.c_long
-_CLONE_NUMBER, _NOTHING = ctypes.c_long(_CLONE.get(os.uname().machine, -1)), ctypes.c_void_p(0)
 CAPSET_ARGUMENTS = ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)
 
 
@@ -75,19 +74,14 @@ def setns(fd: int, kind: int) -> None:
     checked(_setns(fd, kind), "setns")
 
 
-def clone(flags: ctypes.c_long, pid: ctypes.c_void_p) -> int:
-    """clone(2) of a process that has one thread, without what Python does around a fork for others.
+def clone(flags: int, pid: int) -> tuple[Callable[..., int], tuple[int, ...]]:
+    """clone(2), as a C function and its arguments: without what Python does around a fork for more threads.
 
     Args:
         flags: Also the signal that the parent gets.
-        pid: Where the kernel puts the child's process ID, with `CLONE_PARENT_SETTID`.
-
-    Returns:
-        As `os.fork`.
+        pid: The address where the kernel puts the child's process ID, with `CLONE_PARENT_SETTID`.
     """
-    found = int(_syscall(_CLONE_NUMBER, flags, _NOTHING, pid, _NOTHING, _NOTHING))
-    checked(found, "clone")
-    return found
+    return _syscall, (_CLONE.get(os.uname().machine, -1), flags, 0, pid, 0, 0)
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, options: str = "") -> None:

@@ -24,10 +24,10 @@ from linewise_training.execution import checker
 from linewise_training.execution import namespaces as ns
 from linewise_training.execution.entry import Entry, begin
 from linewise_training.execution.folder import WORK
+from linewise_training.execution.in_turn import ROOM, Calls, calls_in_turn
 from linewise_training.execution.limits import Limits
-from linewise_training.execution.memory import Number
+from linewise_training.execution.memory import Number, map_apart
 from linewise_training.execution.memory import settle as settle_memory
-from linewise_training.execution.namespaces import checked, clone
 from linewise_training.execution.preload import RARE, Hooks, fill_gaps, lay_together
 from linewise_training.execution.sandbox import (
     CHANNEL,
@@ -50,8 +50,10 @@ _UNREADABLE = (
     *RARE, "concurrent.futures", "logging", "pathlib", "pickle", "platform", "secrets", "select", "shutil",
     "signal", "socket", "subprocess", "tempfile",
 )  # fmt: skip
-# Stopped while the job's process runs, the other one writes to no page that is then shared, so copies none.
-_CLONE = ctypes.c_long(ns.CLONE_VFORK | ns.CLONE_PARENT_SETTID | ns.CLONE_NEWPID | signal.SIGCHLD)
+_FORK = ns.CLONE_PARENT_SETTID | ns.CLONE_NEWPID | signal.SIGCHLD
+_FIRST = 1  # process ID of a job in its own eyes, and of no other process here
+_RUNS = -1  # no status of the kernel's
+_libc = ctypes.PyDLL(None)  # keeps Python's lock, which a child would have to take
 _OBJECTS = 50_000  # that a job makes before the first collection
 
 
@@ -130,7 +132,7 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     gaps = fill_gaps()  # noqa: F841
     entry = Entry(walls.processors) if walls.namespaces else None
     run = lay_together(
-        _serve, begin, clone, checked,
+        _serve, _fork, begin,
         checker.check, checker.run, checker.steps, checker.step, checker.compile_source,
         checker.refuse,
     )  # fmt: skip
@@ -141,10 +143,12 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     gc.freeze()  # a collection in a job would copy all these pages
     gc.set_threshold(_OBJECTS)
     settle_memory(read_proc("self/maps", walls.own_proc))
+    forked = ctypes.c_int()
+    fork = _forking(job, forked)
     job.keep()
     task = None
     try:
-        task = run["_serve"](control, walls, limits, hooks, job.pointer, entry)
+        task = run["_serve"](control, walls, limits, hooks, entry, fork, forked)
     except OSError:  # the worker has gone
         os._exit(0)
     if task is not None:
@@ -152,13 +156,45 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     os._exit(0)
 
 
+def _forking(job: Number, forked: ctypes.c_int) -> Calls:
+    """What forks a job's process, with process IDs of its own, and waits until that has ended.
+
+    A page that this process writes to meanwhile is copied, and a huge one is huge no longer. So it calls
+    nothing in between, where the system has a way; else it stands still until the other begins to end.
+
+    Args:
+        job: Gets the process's ID.
+        forked: Gets how the process ended, as the kernel says it; stays as it is in the process itself.
+    """
+    wait = _libc.wait4, (-1, ctypes.addressof(forked), 0, 0)
+    try:
+        return calls_in_turn(map_apart(ROOM), ns.clone(_FORK, job.pointer.value or 0), wait)
+    except OSError:
+        both = ns.clone(_FORK | ns.CLONE_VFORK, job.pointer.value or 0), wait
+        return [(function, tuple(map(ctypes.c_long, arguments))) for function, arguments in both]
+
+
+def _fork(fork: Calls, forked: ctypes.c_int) -> None:
+    """Make the calls of `_forking`; come back twice.
+
+    Raises:
+        OSError: No process was forked.
+    """
+    forked.value = _RUNS
+    for call, arguments in fork:
+        call(*arguments)
+    if forked.value == _RUNS and os.getpid() != _FIRST:
+        raise OSError("no process could be forked for a job")
+
+
 def _serve(
     control: _socket.socket,
     walls: Walls,
     limits: Limits,
     hooks: Hooks,
-    job: ctypes.c_void_p,
     entry: Entry | None,
+    fork: Calls,
+    forked: ctypes.c_int,
 ) -> list[Any] | None:
     """Answer until the worker is gone; in a job's own process return what it is to run."""
     while True:
@@ -186,10 +222,11 @@ def _serve(
             os.close(output)
             os.close(channel)
             entry.bound(seconds)
-            pid = clone(_CLONE, job)
-            if pid == 0:
+            _fork(fork, forked)
+            if os.getpid() == _FIRST:
                 begin(entry.calls)
                 return list(marshal.loads(message)[1])
+            status = os.waitstatus_to_exitcode(forked.value)
         else:
             pid = os.fork()
             if pid == 0:
@@ -197,7 +234,7 @@ def _serve(
                 settle(walls, limits, seconds, folder, channel, output)
                 return list(task)
             control.send(pid.to_bytes(_SIZE, "big"))
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         control.send(status.to_bytes(_SIZE, "big", signed=True))
         if entry:
             if anything_left():
