@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from linewise_training.execution.memory import Number
 from linewise_training.execution.python_job import CompiledSources
 
+HAS_CONTEXTS = hasattr(ctypes.CDLL(None), "makecontext")
 STARTED = """
 from linewise_training.execution import memory
 def maps():
@@ -81,15 +83,62 @@ print(len(after) < len(before), inside > 100_000)
         assert inside == "True"
 
 
-@pytest.mark.parametrize("refused", ["madvise", "mprotect", "mremap", "mmap"])
-def test_the_program_stays_where_it_was_where_the_system_refuses_a_step(refused):
-    """Huge pages, executable memory that is of no file (SELinux can), a new place, memory at all."""
+def test_a_library_is_moved_with_what_has_been_written_to_it():
+    said = run("""
+import ctypes
+libraries = [one for one in before if ".so" in one[3] and one[2] == "rw-p"]
+left = [one for one in after if ".so" in one[3] and one[2] == "rw-p"]
+ctypes.c_int.in_dll(ctypes.pythonapi, "Py_OptimizeFlag").value = 0
+print(len(left) < len(libraries) / 2, json.dumps({"a": [None, True, 1.5, "b" * 3]}), decimal.Decimal(1) / 7)
+""")
+    moved, rest = said.split(" ", 1)
+    assert rest == '{"a": [null, true, 1.5, "bbb"]} 0.1428571428571428571428571429\n'
+    if Path("/sys/kernel/mm/transparent_hugepage/enabled").exists() and HAS_CONTEXTS:
+        assert moved == "True"
+
+
+def test_huge_pages_stay_whole_where_children_are_forked_and_waited_for_in_turn():
+    said = run("""
+import ctypes, os
+from linewise_training.execution import namespaces as ns, zygote
+zygote._FORK &= ~ns.CLONE_NEWPID  # which takes a privilege
+def huge():
+    return sum(int(line.split()[1]) for line in open("/proc/self/smaps") if line.startswith("AnonHuge"))
+forked = ctypes.c_int()
+fork = zygote._forking(memory.Number(), forked)
+was = huge()
+for number in range(30):
+    forked.value = -1
+    for call, arguments in fork: call(*arguments)
+    if forked.value == -1:
+        first.append([number] * 1000)
+        os._exit(number)
+    assert os.waitstatus_to_exitcode(forked.value) == number
+    first.append(number)
+print(huge() >= was)
+""")
+    assert said == "True\n"
+
+
+@pytest.mark.parametrize(
+    "refusing",
+    [
+        "def madvise(self, *_): return -1",
+        "def mprotect(self, *_): return -1",
+        "def process_vm_readv(self, *_): return -1",
+        "def mmap(self, *_): return memory._pointer(-1).value",
+        "mremap = libc.getppid",  # called by no Python, so no Python
+    ],
+)
+def test_the_program_stays_where_it_was_where_the_system_refuses_a_step(refusing):
+    """Huge pages, executable memory that is of no file (SELinux can), reading, memory at all, a new place."""
     said = run(
         f"""
+libc = memory._libc
 class Refusing:
     def __getattr__(self, name): return getattr(libc, name)
-    def {refused}(self, *_): return memory._pointer(-1).value
-libc, memory._libc = memory._libc, Refusing()
+    {refusing}
+memory._libc = Refusing()
 memory.settle(open('/proc/self/maps').read())
 files = [[one for one in found if one[3].startswith("/")] for found in (before, maps())]
 print(files[0] == files[1] != [], json.dumps(1))

@@ -1,8 +1,8 @@
 """Where the memory of a worker lies, and of the process that its Python jobs are forked from.
 
 A fork and an exit take time by every page and every mapping that is there; a huge page counts as one. So the
-heap, the interpreter and the libraries lie in huge pages, in few mappings: the latter with their data, so that
-a program can be written to. Where the system has not what this takes (glibc, Linux 6.1), all stays where it
+heap, the interpreter and the libraries lie in huge pages, in few mappings: programs with their data, so that
+they, too, can be written to. Where the system has not what this takes (glibc, Linux 6.1), all stays where it
 was. None of this bounds what a job can reach: see `sandbox`.
 """
 
@@ -251,13 +251,13 @@ def _room(size: int) -> int | None:
 
 
 def _move(mappings: list[Mapping], copy: int, low: int, size: int) -> bool:
-    """Fill `copy` with what is mapped in the `size` bytes at `low` and put it there; whether that was done."""
+    """Fill `copy` with what is mapped in the `size` bytes at `low` and put it there; whether it is there."""
     readable = [one for one in mappings if one[2][0] == "r"]
     reads = []
     for some in readable, [one for one in readable if one[2][1] == "w"]:
         bounds = [(max(start, low), min(end, low + size)) for start, end, _, _ in some]
-        here = (_Piece * len(bounds))(*((start - low + copy, end - start) for start, end in bounds))
-        there = (_Piece * len(bounds))(*((start, end - start) for start, end in bounds))
+        here = (_Piece * len(bounds))(*(_Piece(start - low + copy, end - start) for start, end in bounds))
+        there = (_Piece * len(bounds))(*(_Piece(start, end - start) for start, end in bounds))
         if _libc.process_vm_readv(os.getpid(), here, len(here), there, len(there), 0) != sum(
             end - start for start, end in bounds
         ):
@@ -294,7 +294,7 @@ def _blocks(mappings: list[Mapping]) -> Iterator[tuple[int, int, list[Mapping]]]
 
 
 def _movable(mappings: list[Mapping]) -> bool:
-    """Whether all is the process's own, nothing the kernel's (as the stack is), and some of it is a program."""
+    """Whether all is the process's own and nothing the kernel's, as the stack is; and some is a program."""
     return all(access[3] == "p" and not name.startswith("[") for _, _, access, name in mappings) and any(
         access[2] == "x" for _, _, access, _ in mappings
     )
