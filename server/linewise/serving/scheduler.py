@@ -9,9 +9,10 @@ older one; and when too many wait, BusyError comes at once.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 from linewise.engines.generation import Lane
 from linewise.engines.llama_library import api
@@ -22,7 +23,7 @@ from linewise.serving.cache import CHUNK, StreamCache
 from linewise.serving.decoding import Decoder
 from linewise.serving.pace import Speculation
 from linewise.serving.statistics import SchedulerStatistics
-from linewise.serving.task import Task, TokenStream
+from linewise.serving.task import End, Hand, Task, TokenStream
 
 DEFAULT_LANES = 8
 DEFAULT_QUEUE = 256
@@ -100,28 +101,34 @@ class Scheduler:
         prompt is empty or does not fit, when the vocabulary cannot spell the healed text, or when the back
         end fails; BusyError, from the iterator, when too many wait.
         """
-        return self._stream(request, cancel)
+        outbox: SimpleQueue[list[Token] | End] = SimpleQueue()
+        return TokenStream(self._task(request, outbox.put, cancel), outbox, self._decoder.submit)
 
-    def batches(
-        self, request: Request, cancel: CancelSignal | None = None, *, gather_seconds: float
-    ) -> Generator[list[Token], None, None]:
-        """Generate as `stream` does, but give tokens out together: the first at once, then those that came in
-        `gather_seconds`.
+    def submit(
+        self,
+        request: Request,
+        hand: Hand,
+        cancel: CancelSignal | None = None,
+        *,
+        gather_seconds: float = 0.0,
+        by_line: bool = False,
+    ) -> None:
+        """Begin to generate as `stream` does, and give `hand` what comes: the first token at once, the others
+        together that came in `gather_seconds`, with `by_line` up to a line's end at once; the end at last.
 
-        A thread that waits for each token and takes it costs the one that decodes a good part of the token.
+        Raises as `stream` and the first step of its iterator do.
         """
-        return self._stream(request, cancel, gather_seconds).batches()
+        task = self._task(request, hand, cancel)
+        task.gather_seconds, task.by_line = gather_seconds, by_line
+        self._decoder.submit(task)
 
-    def _stream(
-        self, request: Request, cancel: CancelSignal | None, gather_seconds: float = 0.0
-    ) -> TokenStream:
+    def _task(self, request: Request, hand: Hand, cancel: CancelSignal | None) -> Task:
         self._model.require_open()
         plan = self._model.plan(request)
         lane = Lane(plan, request.sampling, self._model.choices, self._info.context_length)
         if plan.healed:
             self._model.choices.allowed(plan.healed)  # what cannot be spelled is refused now
-        task = Task(request, lane, list(plan.prompt), cancel, gather_seconds, len(plan.prompt))
-        return TokenStream(task, self._decoder.submit)
+        return Task(request, lane, list(plan.prompt), cancel, hand, prompt_tokens=len(plan.prompt))
 
     def forget(self, slot: str) -> None:
         """The document `slot` was closed: nothing of it is kept in the cache."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
+from typing import TypeAlias
 
 from linewise.engines.cache_slot import common_prefix
 from linewise.engines.generation import Ending, Lane
@@ -22,11 +23,15 @@ RANKS: dict[Priority, int] = {"inline": 0, "next edit": 1, "write": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
-    """The last thing that a caller is sent."""
+class End:
+    """The last thing that a caller is given: what the generation cost, and why it failed if it did."""
 
     statistics: RequestStatistics
     error: EngineError | None
+
+
+Hand: TypeAlias = Callable[[list[Token] | End], None]
+"""Takes what a generation brings, on the thread that decodes: it must neither wait nor raise."""
 
 
 @dataclass(eq=False)
@@ -41,7 +46,9 @@ class Task:
     lane: Lane
     tokens: list[int]
     cancel: CancelSignal | None
-    gather_seconds: float = 0.0  # how long tokens gather after the last that the caller was sent
+    hand: Hand
+    gather_seconds: float = 0.0  # how long tokens gather after the last that the caller was given
+    by_line: bool = False  # whether those that end a line, and those before them, do not
     prompt_tokens: int = 0
     number: int = 0
     stream: Stream | None = None
@@ -57,9 +64,9 @@ class Task:
     submitted: float = 0.0
     began: float | None = None
     first_token: float | None = None
-    outbox: SimpleQueue[list[Token] | _End] = field(default_factory=SimpleQueue)
     _told: int = 0
     _told_at: float = 0.0
+    _looked_at: int = 0
 
     @property
     def rank(self) -> int:
@@ -89,18 +96,26 @@ class Task:
         return common_prefix(self.tokens, other.tokens)
 
     def tell(self, *, at_once: bool = False) -> None:
-        """Send the caller what is new: the first token at once, the others gathered unless `at_once`."""
+        """Give the caller what is new: the first token at once, the others gathered unless `at_once`."""
         if len(self.lane.tokens) == self._told:
             return
         now = time.perf_counter()
         if self.first_token is None:
             self.first_token = now
-        elif not at_once and now - self._told_at < self.gather_seconds:
+        elif not (at_once or now - self._told_at >= self.gather_seconds or self._ends_line()):
             return
         fresh = list(self.lane.tokens[self._told :])
         self._told += len(fresh)
         self._told_at = now
-        self.outbox.put(fresh)
+        self.hand(fresh)
+
+    def _ends_line(self) -> bool:
+        """Whether a line ends in the tokens that are new since this was asked last, and that matters."""
+        if not self.by_line:
+            return False
+        tokens, begin = self.lane.tokens, self._looked_at
+        self._looked_at = len(tokens)
+        return any("\n" in tokens[place].text for place in range(max(begin, self._told), len(tokens)))
 
     def gather_anew(self) -> None:
         """From now on tokens gather for the whole time: none is sent for having waited for its turn."""
@@ -115,7 +130,7 @@ class Task:
             rest = list(self.lane.generation().tokens[self._told :])
             if rest:
                 self.first_token = self.first_token or now
-                self.outbox.put(rest)
+                self.hand(rest)
         statistics = RequestStatistics(
             slot=self.request.slot,
             priority=self.request.priority,
@@ -129,7 +144,7 @@ class Task:
             total_seconds=now - self.submitted,
             ended=ended,
         )
-        self.outbox.put(_End(statistics, error))
+        self.hand(End(statistics, error))
         return statistics
 
 
@@ -140,8 +155,11 @@ class TokenStream(Generator[Token, None, None]):
     for. Use it from one thread.
     """
 
-    def __init__(self, task: Task, submit: Callable[[Task], None]) -> None:
-        self._task = task
+    def __init__(
+        self, task: Task, outbox: SimpleQueue[list[Token] | End], submit: Callable[[Task], None]
+    ) -> None:
+        """`outbox` is what `task` gives its tokens to."""
+        self._task, self._outbox = task, outbox
         self._submit: Callable[[Task], None] | None = submit
         self._ready: deque[Token] = deque()
         self._over = False
@@ -160,8 +178,8 @@ class TokenStream(Generator[Token, None, None]):
                 raise
         cancel = self._task.cancel
         while not self._ready:
-            came = self._task.outbox.get()
-            if isinstance(came, _End):
+            came = self._outbox.get()
+            if isinstance(came, End):
                 self._over, self.statistics = True, came.statistics
                 if came.error is not None:
                     raise came.error
@@ -171,16 +189,6 @@ class TokenStream(Generator[Token, None, None]):
             self.close()  # what was generated meanwhile is no longer wanted
             raise StopIteration
         return self._ready.popleft()
-
-    def batches(self) -> Generator[list[Token], None, None]:
-        """The same tokens, as many at a time as the scheduler sent together."""
-        try:
-            for token in self:
-                batch = [token, *self._ready]
-                self._ready.clear()
-                yield batch
-        finally:
-            self.close()
 
     def throw(
         self,

@@ -8,10 +8,10 @@ from typing import ClassVar
 import pytest
 
 from linewise.engines import Request, Sampling, Segment, Token
-from linewise.engines.protocol import Priority
+from linewise.engines.protocol import CancelSignal, Priority
 from linewise.errors import EngineError
 from linewise.serving.scheduler import Scheduler
-from linewise.serving.task import TokenStream
+from linewise.serving.task import End, TokenStream
 
 DIFF = Segment("<|diff|>", special=True)
 FILE = Segment("<|file|>", special=True)
@@ -55,6 +55,42 @@ class Gate:
         """Hold nothing any longer."""
         self._open = True
         self._may.release()
+
+
+class Hands:
+    """Takes what `Scheduler.submit` hands over: `batches` as they came, and the `end`."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Token]] = []
+        self.end: End | None = None
+        self.came, self._over = threading.Semaphore(0), threading.Event()
+
+    def take(self, came: list[Token] | End) -> None:
+        """Be handed tokens, or the end."""
+        if isinstance(came, End):
+            self.end = came
+            self._over.set()
+        else:
+            self.batches.append(came)
+            self.came.release()
+
+    def ended(self) -> list[list[Token]]:
+        """All batches, once there are no more."""
+        assert self._over.wait(60), "no end was handed over"
+        return self.batches
+
+
+def handed(
+    scheduler: Scheduler,
+    request: Request,
+    cancel: CancelSignal | None = None,
+    *,
+    by_line: bool = False,
+) -> Hands:
+    """Begin `request`, its tokens gathered for ever."""
+    hands = Hands()
+    scheduler.submit(request, hands.take, cancel, gather_seconds=1e6, by_line=by_line)
+    return hands
 
 
 class Reader(threading.Thread):

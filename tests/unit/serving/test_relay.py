@@ -3,44 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator
-from itertools import islice
-from threading import Semaphore
+from collections.abc import Iterator
+from threading import Semaphore, Thread
 
+import pytest
 from scripted_engine import ScriptedEngine
 
 from linewise.engines.protocol import CancelSignal, Engine, Priority, Request, Sampling, Segment, Token
+from linewise.errors import EngineError
 from linewise.serving.http import relay
 from linewise.serving.http.metrics import Metrics
-from linewise.serving.http.relay import INLINE_GATHER_SECONDS, Relays
+from linewise.serving.http.relay import Relays
+from linewise.serving.statistics import RequestStatistics
+from linewise.serving.task import End, Hand
 
 
-class GatheringEngine(ScriptedEngine):
-    """Gives its tokens in threes, each when the last were `taken`; `gathers` is how long it was to gather."""
+class HandingEngine(ScriptedEngine):
+    """Hands its tokens over in threes on a thread of its own; `asked` is how each was to gather."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.gathers: list[float] = []
+        self.asked: list[tuple[float, bool]] = []
         self.taken = Semaphore()
 
     def stream(self, request: Request, cancel: CancelSignal | None = None) -> Iterator[Token]:
         raise AssertionError(f"one by one: {request}, {cancel}")
 
-    def batches(
-        self, request: Request, cancel: CancelSignal | None = None, *, gather_seconds: float
-    ) -> Generator[list[Token], None, None]:
-        self.gathers.append(gather_seconds)
-        tokens = iter(self._stream(request, cancel))
-        while three := list(islice(tokens, 3)):
-            assert self.taken.acquire(timeout=30), "nobody takes what is there"
-            yield three
+    def submit(
+        self,
+        request: Request,
+        hand: Hand,
+        cancel: CancelSignal | None = None,
+        *,
+        gather_seconds: float,
+        by_line: bool,
+    ) -> None:
+        if not request.prompt[0].text:
+            raise EngineError("The prompt is empty.")
+        self.asked.append((gather_seconds, by_line))
+        Thread(target=self._hand_over, args=(request, hand, cancel)).start()
+
+    def _hand_over(self, request: Request, hand: Hand, cancel: CancelSignal | None) -> None:
+        came: list[Token] = []
+        error = None
+        try:
+            for token in self._stream(request, cancel):
+                came.append(token)
+                if len(came) == 3:
+                    assert self.taken.acquire(timeout=30), "nobody takes what is there"
+                    hand(came)
+                    came = []
+        except EngineError as failed:
+            error = failed
+        if came:
+            hand(came)
+        hand(End(STATISTICS, error))
 
 
-def relayed(engine: Engine, script: str, priority: Priority = "write") -> tuple[list[str], str]:
-    """The texts that the event loop was given, each of all that was there, and the error that ended them."""
+STATISTICS = RequestStatistics("", "write", 0, 0, 0, 0, 0, 0.0, None, 0.0, "end of sequence")
 
-    async def run() -> tuple[list[str], str]:
-        relays = Relays(engine, Metrics())
+
+def relayed(engine: Engine, script: str, priority: Priority = "write") -> tuple[list[str], str, str]:
+    """The texts that the event loop was given, each of all that was there, the error that ended them, and
+    what was counted."""
+
+    async def run() -> tuple[list[str], str, str]:
+        relays = Relays(engine, metrics := Metrics())
         try:
             running = relays.start(
                 Request((Segment(script),), Sampling(max_tokens=10_000_000), priority=priority)
@@ -50,24 +78,37 @@ def relayed(engine: Engine, script: str, priority: Priority = "write") -> tuple[
                 if not tokens:
                     continue
                 found.append("".join(token.text for token in tokens))
-                if isinstance(engine, GatheringEngine):
+                if isinstance(engine, HandingEngine):
                     engine.taken.release()
-            return found, str(running.error or "")
+            assert relays.running == 0
+            counted = [line for line in metrics.text().decode().splitlines() if "requests_total{" in line]
+            return found, str(running.error or ""), "".join(counted)
         finally:
             relays.close()
 
     return asyncio.run(run())
 
 
-def test_an_engine_that_gathers_is_asked_to_and_nothing_gathers_twice(monkeypatch) -> None:
+def test_an_engine_that_hands_over_gathers_itself_and_nothing_gathers_twice(monkeypatch) -> None:
     monkeypatch.setattr(relay, "GATHER_SECONDS", 1e6)  # to gather again would be to wait for the end
-    engine = GatheringEngine()
-    found, error = relayed(engine, "count 40")
+    engine = HandingEngine()
+    found, error, counted = relayed(engine, "count 40")
     text = "".join(f"{number} " for number in range(40))
-    assert (found, error) == ([text[at : at + 3] for at in range(0, len(text), 3)], "")
+    assert ("".join(found), error) == (text, "")
+    assert found[0] == text[:3]
+    assert counted == 'linewise_requests_total{ending="done",priority="write"} 1.0'
     relayed(engine, "say a", "inline")
-    assert engine.gathers == [1e6, INLINE_GATHER_SECONDS]
+    assert engine.asked == [(1e6, False), (1e6, True)]  # by lines where somebody waits for one
 
 
-def test_what_came_before_a_fault_arrives_with_it() -> None:
-    assert relayed(ScriptedEngine(), "fail of its own") == (["o"], "of its own")
+@pytest.mark.parametrize("engine", [ScriptedEngine(), HandingEngine()])
+def test_what_came_before_a_fault_arrives_with_it(engine: Engine) -> None:
+    found, error, counted = relayed(engine, "fail of its own")
+    assert ("".join(found), error) == ("o", "of its own")
+    assert counted == 'linewise_requests_total{ending="failed",priority="write"} 1.0'
+
+
+def test_what_cannot_begin_is_told() -> None:
+    found, error, counted = relayed(HandingEngine(), "")
+    assert (found, error) == ([], "The prompt is empty.")
+    assert counted == 'linewise_requests_total{ending="failed",priority="write"} 1.0'

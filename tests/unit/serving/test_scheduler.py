@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from itertools import islice
 from pathlib import Path
 
 import pytest
-from steps import HEAD, LONG, Gate, Reader, ask, ids, together, wait_for
+from steps import HEAD, LONG, Gate, Reader, ask, handed, ids, together, wait_for
 
-from linewise.engines import Request, Sampling, Segment, Token, llama_library
+from linewise.engines import Request, Sampling, Segment, llama_library
 from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.engines.protocol import Priority
 from linewise.errors import BusyError, EngineError
@@ -258,11 +256,19 @@ class TestGathering:
     def test_the_first_token_comes_at_once_and_the_others_together(self, scheduler: Scheduler) -> None:
         request = ask("    total", max_tokens=40)
         expected = ids(list(scheduler.stream(request)))
-        batches = list(scheduler.batches(request, gather_seconds=1e6))
+        batches = handed(scheduler, request).ended()
         assert ids([token for batch in batches for token in batch]) == expected
         assert len(batches[0]) == 1
         assert len(batches) == 2  # the end waits for nothing
-        assert [len(batch) for batch in scheduler.batches(ask(max_tokens=1), gather_seconds=1e6)] == [1]
+        assert [len(batch) for batch in handed(scheduler, ask(max_tokens=1)).ended()] == [1]
+
+    def test_a_line_does_not_wait_for_the_next_one_where_lines_count(self, scheduler: Scheduler) -> None:
+        request = ask("    total", temperature=1.0, max_tokens=400)
+        first, *lines, rest = handed(scheduler, request, by_line=True).ended()
+        assert (len(first), len(lines) > 1) == (1, True)
+        for line in lines:
+            assert [place for place, token in enumerate(line) if "\n" in token.text] == [len(line) - 1]
+        assert not any("\n" in token.text for token in rest[:-1])
 
     def test_what_has_gathered_does_not_wait_while_another_has_the_lane(
         self, tiny_gguf: Path, monkeypatch
@@ -271,22 +277,20 @@ class TestGathering:
         request = ask(slot="write", max_tokens=100)
         expected = ids(list(scheduler.stream(request)))
         gate = Gate(scheduler, monkeypatch)
-        batches = scheduler.batches(request, gather_seconds=1e6)
-        found: list[list[Token]] = []
-        write = threading.Thread(target=lambda: found.extend(islice(batches, 2)))
-        write.start()
+        write = handed(scheduler, request)
         gate.arrived.acquire()
         gate.after(5)
         urgent = Reader(scheduler.stream(ask(slot="inline", priority="inline", max_tokens=10)))
         wait_for(scheduler, 1)
         gate.after(2)  # the second is the other one's
-        write.join()
+        write.came.acquire()
+        write.came.acquire()
+        found = write.batches
         assert (len(found), len(found[0])) == (2, 1)
         got = ids(found[0] + found[1])
         assert got == expected[: len(got)]
         gate.open()
         urgent.join()
-        batches.close()
         scheduler.close()
 
     def test_what_came_before_a_fault_is_told_first(self, scheduler: Scheduler, monkeypatch) -> None:
@@ -300,9 +304,9 @@ class TestGathering:
             decode(context, batch)
 
         monkeypatch.setattr(llama_library, "decode", fails_in_the_end)
-        batches = scheduler.batches(request, gather_seconds=1e6)
-        found = [*next(batches), *next(batches)]
+        write = handed(scheduler, request)
+        found = [token for batch in write.ended() for token in batch]
         assert ids(found) == expected[: len(found)]
         assert len(found) > 2
-        with pytest.raises(EngineError, match="status -3"):
-            next(batches)
+        assert write.end
+        assert str(write.end.error) == "status -3"

@@ -7,9 +7,8 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from steps import Gate, Reader, ask, ids, wait_for
+from steps import Gate, Hands, Reader, ask, handed, ids, wait_for
 
-from linewise.engines import Token
 from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.serving import decoding
 from linewise.serving.scheduler import Scheduler
@@ -92,32 +91,27 @@ class TestTurns:
     def test_what_a_turn_brought_is_sent_at_its_end(self, tiny_gguf: Path, monkeypatch) -> None:
         scheduler = Scheduler(tiny_gguf, threads=1, lanes=2, slots=4, speculation="off")
         gate = Gate(scheduler, monkeypatch)
-        found: dict[str, list[list[Token]]] = {"0": [], "1": []}
+        over = threading.Event()
 
-        def read(slot: str) -> None:
-            request = ask(f"    w = {slot}\n", slot=slot, max_tokens=400)
-            for batch in scheduler.batches(request, over, gather_seconds=FOR_EVER):
-                found[slot].append(batch)
-                came.release()
+        def begin(slot: str) -> Hands:
+            return handed(scheduler, ask(f"    w = {slot}\n", slot=slot, max_tokens=400), over)
 
-        over, came = threading.Event(), threading.Semaphore(0)
-        readers = [threading.Thread(target=read, args=(slot,)) for slot in found]
-        readers[0].start()
+        writes = {"0": begin("0")}
         gate.arrived.acquire()
-        readers[1].start()
+        writes["1"] = begin("1")
         wait_for(scheduler, 1)
         gate.after(14)
-        for _ in found:
-            came.acquire()  # the first token of each comes at once
-        assert sorted(len(batch) for batches in found.values() for batch in batches) == [1, 1]
-        turn = gate.steps[-1][0][0]
+        for write in writes.values():
+            write.came.acquire()  # the first token of each comes at once
+        assert [len(batch) for write in writes.values() for batch in write.batches] == [1, 1]
+        turn = writes[gate.steps[-1][0][0]]
         scheduler.forget("none")  # something to do: the turn is over
         gate.after(1)
-        came.acquire()
-        assert len(found[turn]) == 2
-        assert len(found[turn][1]) > 1
+        turn.came.acquire()
+        assert len(turn.batches) == 2
+        assert len(turn.batches[1]) > 1
         over.set()
         gate.open()
-        for reader in readers:
-            reader.join()
+        for write in writes.values():
+            write.ended()
         scheduler.close()

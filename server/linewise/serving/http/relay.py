@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol, runtime_checkable
@@ -15,11 +15,13 @@ from typing import Protocol, runtime_checkable
 from linewise.engines.protocol import CancelSignal, Engine, Request, Token
 from linewise.errors import BusyError, EngineError
 from linewise.serving.http.metrics import Metrics
+from linewise.serving.task import End, Hand
 
 logger = logging.getLogger(__name__)
 
 STREAMS = 128
-"""Generations that may run or wait at once, each on a thread that mostly sleeps."""
+"""Generations that may run or wait at once, each on a thread that mostly sleeps, unless the engine hands
+its tokens over itself."""
 
 HEARTBEAT_SECONDS = 5.0
 """How long a client waits for tokens before it hears that they are still worked at."""
@@ -28,35 +30,47 @@ GATHER_SECONDS = 0.03
 """How long tokens gather before they are sent together: thirty times a second looks like a stream."""
 
 INLINE_GATHER_SECONDS = 0.008
-"""The same for a completion at the cursor, for which somebody waits.
-
-On two cores a message slows the model down by 0.2 ms, so that this costs less than 3 % of its tokens.
-"""
+"""The same for a completion at the cursor, for which somebody waits, where the engine knows of no lines."""
 
 
 @runtime_checkable
-class Gathering(Protocol):
-    """An engine that gathers tokens itself, so that no thread is woken for each."""
+class Handing(Protocol):
+    """An engine that hands over what comes on its own thread, so that no other thread is woken for it."""
 
-    def batches(
-        self, request: Request, cancel: CancelSignal | None = None, *, gather_seconds: float
-    ) -> Generator[list[Token], None, None]:
-        """Generate as `Engine.stream` does; after the first token, those of so many seconds together."""
+    def submit(
+        self,
+        request: Request,
+        hand: Hand,
+        cancel: CancelSignal | None = None,
+        *,
+        gather_seconds: float,
+        by_line: bool,
+    ) -> None:
+        """Begin to generate; after the first token, `hand` gets those of so many seconds together, or, with
+        `by_line`, those up to a line's end as soon as it is there."""
 
 
 class Relay:
     """One generation. Setting `cancel` ends it within one token."""
 
     def __init__(
-        self, engine: Engine, loop: asyncio.AbstractEventLoop, metrics: Metrics, gather_seconds: float
+        self,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        gather_seconds: float,
+        ended: Callable[[Relay], None],
     ) -> None:
-        """`gather_seconds` is how long tokens after the first gather before they are given out."""
+        """`gather_seconds` is how long tokens after the first gather before they are given out; `ended` is
+        called once there is no more, on the event loop."""
         self._engine = engine
         self.cancel = threading.Event()
         self.error: EngineError | None = None
         """What ended the generation before its time; known once `tokens` has returned None."""
-        self._loop, self._metrics, self._gather_seconds = loop, metrics, gather_seconds
-        self._ready: deque[Token | None] = deque()
+        self.first_seconds: float | None = None
+        """Time to the first token; None while there is none."""
+        self._loop, self._gather_seconds, self._ended = loop, gather_seconds, ended
+        self._began = time.perf_counter()
+        self._ready: deque[Token] = deque()
         self._arrived = asyncio.Event()
         self._is_told = False
         self._is_over = False
@@ -68,7 +82,7 @@ class Relay:
         The first comes at once, the next ones gather for a moment. Where none comes for HEARTBEAT_SECONDS,
         the list is empty.
         """
-        if self._has_given and not self._is_over and not isinstance(self._engine, Gathering):
+        if self._has_given and not self._is_over and not isinstance(self._engine, Handing):
             self._is_told = True  # so that only the end rings
             await self._rung(self._gather_seconds)
         # In this order a token that comes meanwhile is seen now, or rings again.
@@ -76,15 +90,12 @@ class Relay:
         if not self._ready and not self._is_over:
             await self._rung(HEARTBEAT_SECONDS)
             self._is_told = False
-        found: list[Token] = []
+        is_over = self._is_over  # before what is ready is looked at: nothing comes after the end
+        found = []
         while self._ready:
-            token = self._ready.popleft()
-            if token is None:
-                self._is_over = True
-            else:
-                found.append(token)
+            found.append(self._ready.popleft())
         self._has_given = self._has_given or bool(found)
-        return None if self._is_over and not found else found
+        return None if is_over and not found else found
 
     async def _rung(self, seconds: float) -> None:
         """Wait until the other thread rings, `seconds` at most."""
@@ -94,20 +105,20 @@ class Relay:
         self._arrived.clear()
 
     def run(self, request: Request) -> None:
-        """Generate, on the thread that calls this."""
-        began = time.perf_counter()
-        first: float | None = None
+        """Generate; of an engine that hands tokens over, only begin to."""
+        self._began = time.perf_counter()
         try:
-            batches = self._batches(request)
-            try:
-                for batch in batches:
-                    if first is None:
-                        first = time.perf_counter() - began
-                    self._put(batch)
-                    if self.cancel.is_set():
-                        break
-            finally:
-                batches.close()
+            if isinstance(self._engine, Handing):
+                # Who completes at the cursor decides at a line's end whether that is all.
+                self._engine.submit(
+                    request,
+                    self._take,
+                    self.cancel,
+                    gather_seconds=GATHER_SECONDS,
+                    by_line=request.priority == "inline",
+                )
+                return
+            self._pull(request)
         except EngineError as error:
             self.error = error
         except Exception as error:
@@ -115,32 +126,42 @@ class Relay:
             self.error = EngineError(
                 f"The engine failed ({type(error).__name__}); see `linewise serve logs`."
             )
-        finally:
-            ending = "failed" if self.error else "cancelled" if self.cancel.is_set() else "done"
-            if isinstance(self.error, BusyError):
-                ending = "busy"
-            self._metrics.generated(request.priority, ending, first)
-            self._put((None,))
+        self._call(self._finish)
 
-    def _batches(self, request: Request) -> Generator[Sequence[Token], None, None]:
-        engine = self._engine
-        if isinstance(engine, Gathering):
-            yield from engine.batches(request, self.cancel, gather_seconds=self._gather_seconds)
-            return
-        tokens = engine.stream(request, self.cancel)
+    def _pull(self, request: Request) -> None:
+        tokens = self._engine.stream(request, self.cancel)
         try:
             for token in tokens:
-                yield (token,)
+                self._put((token,))
+                if self.cancel.is_set():
+                    break
         finally:
             if isinstance(tokens, Generator):
                 tokens.close()
 
-    def _put(self, batch: Sequence[Token | None]) -> None:
-        self._ready.extend(batch)
-        if not self._is_told or batch[-1] is None:
+    def _take(self, came: list[Token] | End) -> None:
+        if isinstance(came, End):
+            self.error = came.error
+            self._call(self._finish)
+        else:
+            self._put(came)
+
+    def _put(self, tokens: Sequence[Token]) -> None:
+        if self.first_seconds is None:
+            self.first_seconds = time.perf_counter() - self._began
+        self._ready.extend(tokens)
+        if not self._is_told:
             self._is_told = True
-            with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
-                self._loop.call_soon_threadsafe(self._arrived.set)
+            self._call(self._arrived.set)
+
+    def _finish(self) -> None:
+        self._is_over = True
+        self._ended(self)
+        self._arrived.set()
+
+    def _call(self, what: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
+            self._loop.call_soon_threadsafe(what)
 
 
 class Relays:
@@ -149,7 +170,7 @@ class Relays:
     def __init__(self, engine: Engine, metrics: Metrics) -> None:
         self._engine, self._metrics = engine, metrics
         self._pool = ThreadPoolExecutor(STREAMS, thread_name_prefix="linewise-relay")
-        self._live: set[Relay] = set()
+        self._live: dict[Relay, Request] = {}
 
     @property
     def running(self) -> int:
@@ -161,9 +182,9 @@ class Relays:
         if len(self._live) >= STREAMS:
             raise BusyError("The model server has too many requests waiting: try again in a moment.")
         gather = INLINE_GATHER_SECONDS if request.priority == "inline" else GATHER_SECONDS
-        relay = Relay(self._engine, asyncio.get_running_loop(), self._metrics, gather)
-        self._live.add(relay)
-        self._pool.submit(self._run, relay, request)
+        relay = Relay(self._engine, asyncio.get_running_loop(), gather, self._ended)
+        self._live[relay] = request
+        self._pool.submit(relay.run, request)
         return relay
 
     def close(self) -> None:
@@ -172,8 +193,9 @@ class Relays:
             relay.cancel.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, relay: Relay, request: Request) -> None:
-        try:
-            relay.run(request)
-        finally:
-            self._live.discard(relay)
+    def _ended(self, relay: Relay) -> None:
+        request = self._live.pop(relay)
+        ending = "failed" if relay.error else "cancelled" if relay.cancel.is_set() else "done"
+        if isinstance(relay.error, BusyError):
+            ending = "busy"
+        self._metrics.generated(request.priority, ending, relay.first_seconds)
