@@ -316,6 +316,9 @@ def test_the_command_measures_model_and_baseline_and_goes_on_where_it_was_cut(tm
     assert set(reports) == {"model", "baseline"}
     assert reports["model"]["shapes"]["gap"]["tasks"] == 4
     shapes = reports["model"]["shapes"]
+    some = run(*options, "--out", tmp_path / "some", "--json", "--setting", "write", "--setting", "gap")
+    found = json.loads(some.output)["model"]["shapes"]
+    assert found == {name: one for name, one in shapes.items() if name.startswith(("gap", "write"))}
     assert {"write", "write in file"} <= shapes.keys() and "write" not in reports["baseline"]["shapes"]
     rows = (tmp_path / "whole" / "results.jsonl").read_text().splitlines(keepends=True)
     assert all({"task", "shape", "scores"} <= json.loads(row).keys() for row in rows)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from linewise_training.evaluation.edits.settings import SETTINGS, Settings
 from linewise_training.evaluation.models import form_option, model_option
 
 _PATH = click.Path(path_type=Path, exists=True)
@@ -29,6 +30,10 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Tasks of each setting."
 )
+@click.option(
+    "--setting", "only", type=click.Choice(SETTINGS), multiple=True,
+    help="These settings alone; may be given more than once.  [default: all]",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--verifier",
@@ -60,6 +65,7 @@ def edits_command(
     data: tuple[Path, ...],
     out: Path,
     limit: int,
+    only: tuple[str, ...],
     seed: int,
     verifier: str,
     check_early: bool,
@@ -80,8 +86,10 @@ def edits_command(
     from linewise_training.evaluation.folder import digest  # noqa: PLC0415
     from linewise_training.evaluation.models import loaded  # noqa: PLC0415
 
-    tasks = run.Tasks.draw(data, limit, seed)
-    settings = run.Settings(tuple(digest(path) for path in data), limit, seed, verifier, check_early)
+    asked = tuple(name for name in SETTINGS if name in only) or SETTINGS
+    tasks = run.Tasks.draw(data, limit, seed, asked)
+    read = tuple(digest(path) for path in data)
+    settings = Settings(read, limit, seed, verifier, check_early, asked)
     with loaded(model_path, form) as model:
         report = run.evaluate_model(model, tasks, settings, out, restart=restart)
     reports = {"model": report}

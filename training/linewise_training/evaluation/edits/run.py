@@ -23,6 +23,7 @@ from linewise_training.evaluation.edits.measure import score
 from linewise_training.evaluation.edits.ngram import NgramModel
 from linewise_training.evaluation.edits.page import page
 from linewise_training.evaluation.edits.report import figures
+from linewise_training.evaluation.edits.settings import SETTINGS, Settings
 from linewise_training.evaluation.edits.sources import read_sources
 from linewise_training.evaluation.edits.suggest import PlainFormat, Suggestion, open_document, suggest
 from linewise_training.evaluation.edits.tasks import CursorTask, commit_tasks, editing_tasks, gap_tasks
@@ -35,20 +36,6 @@ _CONTEXT = 6  # lines before a cursor that the report shows
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What is asked of a model: `limit` tasks of each setting, from `data` (SHA-256 of each source).
-
-    `check_early`: writes are led away from what their verifier would reject, as they are in an editor.
-    """
-
-    data: tuple[str, ...]
-    limit: int
-    seed: int
-    verifier: str
-    check_early: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Tasks:
     """Everything that is asked."""
 
@@ -56,24 +43,25 @@ class Tasks:
     instructions: tuple[InstructionTask, ...]
 
     @classmethod
-    def draw(cls, paths: Sequence[Path], limit: int, seed: int) -> Tasks:
+    def draw(cls, paths: Sequence[Path], limit: int, seed: int, only: Sequence[str] = SETTINGS) -> Tasks:
         """`limit` tasks of each setting from the held-out part of `paths`; a fifth as many functions, half as
         many changes.
 
         Raises LinewiseError where nothing can be drawn.
         """
         files, histories = read_sources(paths)
-        drawn = [
-            *gap_tasks(files, limit, seed),
-            *editing_tasks(files, limit, seed),
-            *commit_tasks(histories, limit, seed),
-        ]
-        once = {task.task: task for task in drawn}
-        asked = (
-            *instruction_tasks(files, max(1, limit // 5), seed),
-            *change_tasks(files, max(1, limit // 2), seed),
-        )
-        return cls(tuple(once.values()), asked)
+        cursors = {
+            "gap": lambda: gap_tasks(files, limit, seed),
+            "editing": lambda: editing_tasks(files, limit, seed),
+            "commit": lambda: commit_tasks(histories, limit, seed),
+        }
+        instructions = {
+            "write": lambda: instruction_tasks(files, max(1, limit // 5), seed),
+            "change": lambda: change_tasks(files, max(1, limit // 2), seed),
+        }
+        once = {task.task: task for name in cursors if name in only for task in cursors[name]()}
+        asked = [task for name in instructions if name in only for task in instructions[name]()]
+        return cls(tuple(once.values()), tuple(asked))
 
 
 def evaluate_model(
@@ -132,7 +120,12 @@ def _evaluate(
     *,
     restart: bool,
 ) -> dict[str, Any]:
-    told = {"benchmark": "edits", **asdict(settings), "data": list(settings.data)}
+    told = {
+        "benchmark": "edits",
+        **asdict(settings),
+        "data": list(settings.data),
+        "only": list(settings.only),
+    }
     folder.open_folder(out, told, about, restart=restart)
     verifier = None if settings.verifier == "none" else verifier_for("x.py", settings.verifier)
     total = len(tasks.cursors) + len(tasks.instructions)
