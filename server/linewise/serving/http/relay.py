@@ -9,11 +9,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 from linewise.engines.protocol import CancelSignal, Engine, Request, Token
 from linewise.errors import BusyError, EngineError
+from linewise.serving.http.bell import Bell
 from linewise.serving.http.metrics import Metrics
 from linewise.serving.task import End, Hand
 
@@ -56,7 +56,7 @@ class Relay:
     def __init__(
         self,
         engine: Engine,
-        loop: asyncio.AbstractEventLoop,
+        bell: Bell,
         gather_seconds: float,
         ended: Callable[[Relay], None],
     ) -> None:
@@ -68,7 +68,7 @@ class Relay:
         """What ended the generation before its time; known once `tokens` has returned None."""
         self.first_seconds: float | None = None
         """Time to the first token; None while there is none."""
-        self._loop, self._gather_seconds, self._ended = loop, gather_seconds, ended
+        self._bell, self._gather_seconds, self._ended = bell, gather_seconds, ended
         self._began = time.perf_counter()
         self._ready: deque[Token] = deque()
         self._arrived = asyncio.Event()
@@ -99,7 +99,7 @@ class Relay:
 
     async def _rung(self, seconds: float) -> None:
         """Wait until the other thread rings, `seconds` at most."""
-        alarm = self._loop.call_later(seconds, self._arrived.set)
+        alarm = self._bell.loop.call_later(seconds, self._arrived.set)
         await self._arrived.wait()
         alarm.cancel()
         self._arrived.clear()
@@ -126,7 +126,7 @@ class Relay:
             self.error = EngineError(
                 f"The engine failed ({type(error).__name__}); see `linewise serve logs`."
             )
-        self._call(self._finish)
+        self._bell.ring(self._finish)
 
     def _pull(self, request: Request) -> None:
         tokens = self._engine.stream(request, self.cancel)
@@ -142,7 +142,7 @@ class Relay:
     def _take(self, came: list[Token] | End) -> None:
         if isinstance(came, End):
             self.error = came.error
-            self._call(self._finish)
+            self._bell.ring(self._finish)
         else:
             self._put(came)
 
@@ -152,16 +152,12 @@ class Relay:
         self._ready.extend(tokens)
         if not self._is_told:
             self._is_told = True
-            self._call(self._arrived.set)
+            self._bell.ring(self._arrived.set)
 
     def _finish(self) -> None:
         self._is_over = True
         self._ended(self)
         self._arrived.set()
-
-    def _call(self, what: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
-            self._loop.call_soon_threadsafe(what)
 
 
 class Relays:
@@ -171,6 +167,7 @@ class Relays:
         self._engine, self._metrics = engine, metrics
         self._pool = ThreadPoolExecutor(STREAMS, thread_name_prefix="linewise-relay")
         self._live: dict[Relay, Request] = {}
+        self._bell: Bell | None = None
 
     @property
     def running(self) -> int:
@@ -182,7 +179,10 @@ class Relays:
         if len(self._live) >= STREAMS:
             raise BusyError("The model server has too many requests waiting: try again in a moment.")
         gather = INLINE_GATHER_SECONDS if request.priority == "inline" else GATHER_SECONDS
-        relay = Relay(self._engine, asyncio.get_running_loop(), gather, self._ended)
+        loop = asyncio.get_running_loop()
+        if self._bell is None or self._bell.loop is not loop:
+            self._bell = Bell(loop)
+        relay = Relay(self._engine, self._bell, gather, self._ended)
         self._live[relay] = request
         self._pool.submit(relay.run, request)
         return relay
