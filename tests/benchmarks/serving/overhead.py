@@ -8,6 +8,9 @@ asks, or with the scheduler that the server runs, too.
 Both run the embedded model, one in this process and one in a server's, and take turns with the same prompts
 and seeds, now one first and now the other, so that whatever else the machine does hits both alike. One thread
 computes in both: how many are best is found out while they run, and two engines need not come to the same.
+In a round both compute on the same core, in the next but one on another (Linux): by itself each keeps to a
+core of its own, and the cores of a virtual machine differ, by up to a tenth when their host is busy.
+
 The figures are medians, those that compare of the turns' own; with each stands how far chance may have moved
 it (its standard error, from the quartiles).
 """
@@ -19,7 +22,8 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,12 +65,46 @@ def generate(
     return 1000 * (times[0] - began), 1000 * each, len(times)
 
 
-def in_turns(measure: Callable[[Engine, int], Found], pair: Pair, rounds: int) -> list[tuple[Found, Found]]:
-    """What `measure` finds of both engines in each round."""
+def computing_thread(engine: Engine, process: int) -> int:
+    """The native id of the thread of `process` in which `engine` computes."""
+    before = _nanoseconds(process)
+    for number in range(3):
+        generate(engine, number, "document 0")
+    after = _nanoseconds(process)
+    return max(after, key=lambda thread: after[thread] - before.get(thread, 0))
+
+
+def _nanoseconds(process: int) -> dict[int, int]:
+    """What each thread of `process` has had of processors."""
+    threads = Path(f"/proc/{process}/task").iterdir()
+    return {int(thread.name): int((thread / "schedstat").read_text().split()[0]) for thread in threads}
+
+
+@contextmanager
+def on_core(thread: int | None, number: int) -> Iterator[None]:
+    """Keep `thread` to one of this machine's cores, the `number`th round's; None: leave all as they are."""
+    if thread is None:
+        yield
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(thread, {cores[number // 2 % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(thread, cores)
+
+
+def in_turns(
+    measure: Callable[[Engine, int], Found], pair: Pair, rounds: int, threads: Sequence[int | None]
+) -> list[tuple[Found, Found]]:
+    """What `measure` finds of both engines in each round; `threads` are those in which they compute."""
     found = []
     for number in range(rounds):
-        one, other = (measure(engine, number) for engine in (pair if number % 2 else pair[::-1]))
-        found.append((one, other) if number % 2 else (other, one))
+        got: list[Found] = []
+        for place in (0, 1) if number % 2 else (1, 0):
+            with on_core(threads[place], number):
+                got.append(measure(pair[place], number))
+        found.append((got[0], got[1]) if number % 2 else (got[1], got[0]))
     return found
 
 
@@ -90,6 +128,14 @@ def together(engine: Engine, number: int) -> float:
     for thread in threads:
         thread.join()
     return sum(counts) / (time.perf_counter() - began)
+
+
+def _computing_threads(pair: Pair, starter: Starter) -> Sequence[int | None]:
+    record = starter.place.read_record()
+    if not record or not Path("/proc/self/task").exists():
+        click.echo("Which cores they compute on is left to the system: there is no /proc here.")
+        return None, None
+    return computing_thread(pair[0], os.getpid()), computing_thread(pair[1], record.pid)
 
 
 @click.command()
@@ -117,8 +163,9 @@ def main(rounds: int, against: str) -> None:
             for engine in (bare, server):
                 generate(engine, 0, "document 0")
             pair = bare, server
-            alone = in_turns(lambda engine, n: generate(engine, n, "document 0"), pair, rounds)
-            many = in_turns(together, pair, max(4, rounds // 8))
+            threads = _computing_threads(pair, starter)
+            alone = in_turns(lambda engine, n: generate(engine, n, "document 0"), pair, rounds, threads)
+            many = in_turns(together, pair, max(4, rounds // 8), threads)
         finally:
             bare.close()
             server.close()
