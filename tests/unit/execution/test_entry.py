@@ -32,7 +32,7 @@ def in_a_child(act):
     return said.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_the_process_has_its_session_bound_processors_and_nothing_else_that_is_open():
+def test_the_process_has_its_group_bound_processors_and_nothing_else_that_is_open():
     entry = Entry((min(os.sched_getaffinity(0)),))
     entry.bound(3)
     status = Path("/proc/self/status")
@@ -49,7 +49,7 @@ def test_the_process_has_its_session_bound_processors_and_nothing_else_that_is_o
         held = next(line for line in status.read_text().splitlines() if line.startswith("CapEff"))
         limit = resource.getrlimit(resource.RLIMIT_CPU)
         return [
-            os.getsid(0) == os.getpid(),
+            os.getpgid(0) == os.getpid(),
             len(os.sched_getaffinity(0)),
             limit,
             int(held.split()[1], 16),

@@ -26,8 +26,10 @@ before = maps()
 """
 MOVED = """
 memory.join_mappings()
-memory.settle(open('/proc/self/maps').read())
+huge_ones = memory.settle(open('/proc/self/maps').read())
 after = maps()
+def huge():
+    return sum(int(line.split()[1]) for line in open("/proc/self/smaps") if line.startswith("AnonHuge"))
 """
 
 
@@ -102,8 +104,6 @@ def test_huge_pages_stay_whole_where_children_are_forked_and_waited_for_in_turn(
 import ctypes, os
 from linewise_training.execution import namespaces as ns, zygote
 zygote._FORK &= ~ns.CLONE_NEWPID  # which takes a privilege
-def huge():
-    return sum(int(line.split()[1]) for line in open("/proc/self/smaps") if line.startswith("AnonHuge"))
 forked = ctypes.c_int()
 fork = zygote._forking(memory.Number(), forked)
 was = huge()
@@ -118,6 +118,21 @@ for number in range(30):
 print(huge() >= was)
 """)
     assert said == "True\n"
+
+
+def test_huge_pages_that_have_become_small_are_made_again():
+    said = run("""
+import os, signal
+was = huge()
+if (child := os.fork()) == 0: signal.pause()
+first.append(json.loads("[1]"))  # a copy of a page, since the child has it, too
+left = huge()
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+memory.mend(huge_ones)
+print(left < was or not was, huge() >= was, first[-1])
+""")
+    assert said == "True True [1]\n"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NoReturn
 
 from linewise_training.execution.preload import Hooks
@@ -28,58 +29,68 @@ _MESSAGE_CHARACTERS = 2000
 _REHEARSALS = 20
 
 
-def check(task: list[Any], namespace: dict[str, Any], hooks: Hooks) -> NoReturn:
+def lay_ready(task: list[Any], namespace: dict[str, Any]) -> list[Iterator[bool]]:
+    """What `check` takes; done in the process that the job's is forked from, where it costs no pages.
+
+    Args:
+        task: Marks (bytes, for the code and each test), tests, code, these as text or compiled.
+        namespace: Of the module that the code is run in, from `make_ready`.
+    """
+    if all(type(program) is types.CodeType for program in (task[2], *task[1])):
+        return [map(step, steps(task, namespace))]
+    # What is not compiled yet is not to be, here.
+    return [map(step, chain.from_iterable(map(steps, [task], [namespace])))]
+
+
+def check(ready: list[Iterator[bool]], flush: Callable[[], None], hooks: Hooks) -> NoReturn:
     """Run a job and end the process.
 
     Args:
-        task: Marks (bytes, for the code and each test), tests, code, these as text or compiled; emptied,
-            since callers' frames are in the sight of the code under test.
-        namespace: Of the module that the code is run in, from `make_ready`.
+        ready: From `lay_ready`; emptied, since callers' frames are in the sight of the code under test.
+        flush: Writes what the code has printed.
         hooks: What the standard library wants to have called when the code forks.
     """
     for functions in hooks:
         os.register_at_fork(**functions)
-    flush = sys.stdout.flush
-    run(task, namespace)
+    run(ready)
     try:
         flush()
     finally:
         os._exit(0)
 
 
-def run(task: list[Any], namespace: dict[str, Any]) -> None:
+def run(ready: list[Iterator[bool]]) -> None:
     """Run the code and the tests, as far as they go."""
-    for goes_on in map(step, steps(task, namespace)):
+    for goes_on in ready.pop():
         if not goes_on:
             break
 
 
-def make_ready(run: Callable[..., None], refuse: Callable[..., None]) -> dict[str, Any]:
+def make_ready(own: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     """In the process that jobs are forked from, once: what every job needs and would pay for.
 
     The code under test finds no module of ours, so nothing of ours can be imported afterwards. `CHANNEL`
     is written to.
 
     Args:
-        run: This module's function of that name, or what runs in its place.
-        refuse: As well.
+        own: This module's functions by their names, or what runs in their place.
 
     Returns:
-        `namespace` of `check`. Its builtins are a copy: what the code does to the module of that name does
-        not reach the tests.
+        `namespace` of `lay_ready`. Its builtins are a copy: what the code does to the module of that name
+        does not reach the tests.
     """
     sys.stdout = open(1, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)  # noqa: SIM115
     nothing = compile("", "", "exec")
     for _ in range(_REHEARSALS):  # the interpreter adapts what has run often, by writing to it
-        run([(b"", b""), [nothing], nothing], {})
+        own["run"](own["lay_ready"]([(b"", b""), [nothing], nothing], {}))
     ours = {"linewise", "linewise_training"}
     for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
         del sys.modules[name]
     module = types.ModuleType("solution")
     sys.modules["solution"] = sys.modules["__main__"] = module
     module.__dict__["__builtins__"] = dict(builtins.__dict__)
-    sys.addaudithook(refuse)
+    sys.addaudithook(own["refuse"])
     return module.__dict__
 
 

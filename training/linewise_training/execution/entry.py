@@ -40,8 +40,8 @@ class Entry:
             words[processor // _WORD] |= 1 << processor % _WORD
         mask = (ctypes.c_uint64 * len(words))(*words)
         self.calls: Calls = [
-            # A session of its own, whose signals reach nobody else.
-            (_function("setsid"), ()),
+            # A process group of its own, whose signals reach nobody else.
+            (_function("setpgid"), (ctypes.c_int(0), ctypes.c_int(0))),
             (_function("setrlimit"), (ctypes.c_int(resource.RLIMIT_CPU), ctypes.byref(self._bound))),
             (
                 _function("sched_setaffinity"),

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
-from typing import Any
 
-Calls = list[tuple[Callable[..., "int | None"], tuple[Any, ...]]]
+TYPE_CHECKING = False  # a worker makes room before it loads what need not be there
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from linewise_training.execution.entry import Calls
 
 _MACHINES = ("aarch64", "x86_64")  # where arguments may be as wide as a pointer
 _CONTEXT = 1 << 13  # bytes: a `ucontext_t` has some 5,000 at most
@@ -39,7 +41,7 @@ def calls_in_turn(room: int, *functions: tuple[Callable[..., int], tuple[int, ..
     if os.uname().machine not in _MACHINES or not hasattr(_libc, "makecontext"):
         raise OSError("there are no contexts of C functions here")
     make, switch = _libc["makecontext"], _libc["swapcontext"]
-    make.restype = None
+    make.restype = switch.restype = None
     contexts = [room + number * _CONTEXT for number in range(len(functions) + 1)]
     calls: Calls = []
     for number, (function, arguments) in enumerate(functions, 1):

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
 from itertools import pairwise
 
 from linewise_training.execution.in_turn import ROOM, calls_in_turn
+
+TYPE_CHECKING = False  # nothing is to be loaded before `use_huge_pages` that need not be
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PAGE = 1 << 12
 _HUGE = 1 << 21
@@ -37,6 +40,8 @@ _JOINED = {
 
 Mapping = tuple[int, int, str, str]
 """Where it starts and ends, its access and its name."""
+Ranges = list[tuple[int, int]]
+"""Addresses and bytes there."""
 
 _size, _pointer = ctypes.c_size_t, ctypes.c_void_p
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -144,21 +149,34 @@ def use_huge_pages() -> None:
         _set_arenas(_Arenas(_ARENA, allocate, _PYTHONS_ARENAS.free))
 
 
-def settle(mappings: str) -> None:
+def settle(mappings: str) -> Ranges:
     """Move what lies in small pages to huge ones where that can be.
 
     Not shared with the parent process then. For a process that has one thread.
 
     Args:
         mappings: The process's own `/proc/self/maps`.
+
+    Returns:
+        Where there are huge pages now, for `mend`.
     """
     _set_arenas(_PYTHONS_ARENAS)  # what jobs ask for is not to lie in a heap that cannot shrink
     found = _mappings(mappings)
+    ranges: Ranges = []
     for start, end, access, name in found:
         if access == "rw-p" and name == "[heap]":
-            _collapse(start, end)
-    for low, high, inside in _blocks(found):
-        _replace(low, high, inside)
+            ranges += _collapse(start, end)
+    return ranges + [(low, high - low) for low, high, inside in _blocks(found) if _replace(low, high, inside)]
+
+
+def mend(ranges: Ranges) -> None:
+    """Make huge pages again of those that have become small ones.
+
+    A page that other processes have let go of can still be in the kernel's hands for a moment. Who writes to
+    a huge one then gets small ones in its place.
+    """
+    for start, size in ranges:
+        _libc.madvise(start, size, _MADV_COLLAPSE)
 
 
 def join_mappings() -> None:
@@ -203,18 +221,19 @@ def _mappings(text: str) -> list[Mapping]:
     return found
 
 
-def _collapse(start: int, end: int) -> None:
-    """Move pages that can be written to huge ones, where there are any."""
+def _collapse(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Move pages that can be written to huge ones, where there are any; where that was done."""
     there = (ctypes.c_char * (_HUGE // _PAGE))()
     for at in range(_up(start), _down(end), _HUGE):
         if not _libc.mincore(at, _HUGE, there) and any(there.raw):
             first = at + there.raw.index(b"\1") * _PAGE
             ctypes.memmove(first, first, 1)  # shared with the parent process none would be moved
-            _libc.madvise(at, _HUGE, _MADV_COLLAPSE)
+            if not _libc.madvise(at, _HUGE, _MADV_COLLAPSE):
+                yield at, _HUGE
 
 
-def _replace(low: int, high: int, mappings: list[Mapping]) -> None:
-    """Put a copy in huge pages in the place of all that is mapped between two addresses."""
+def _replace(low: int, high: int, mappings: list[Mapping]) -> bool:
+    """Put a copy in huge pages in the place of all that is mapped between two addresses; whether it is."""
     size, at = high - low, low
     gaps = []
     for start, end, _, _ in [*mappings, (high, high, "", "")]:
@@ -226,10 +245,11 @@ def _replace(low: int, high: int, mappings: list[Mapping]) -> None:
     else:
         if (copy := _room(size)) is not None:
             if _move(mappings, copy, low, size):
-                return
+                return True
             _libc.munmap(copy, size)
     for start, length in gaps:
         _libc.munmap(start, length)
+    return False
 
 
 def _room(size: int) -> int | None:
@@ -278,7 +298,7 @@ def _move(mappings: list[Mapping], copy: int, low: int, size: int) -> bool:
 
 
 def _blocks(mappings: list[Mapping]) -> Iterator[tuple[int, int, list[Mapping]]]:
-    """Runs of huge pages' addresses at which there are programs and libraries; start, end, what is mapped."""
+    """Runs of huge pages' addresses that can be taken; start, end, what is mapped."""
     taken: dict[int, list[Mapping]] = {}
     for one in mappings:
         for block in range(one[0] // _HUGE, -(-one[1] // _HUGE)):
@@ -294,10 +314,8 @@ def _blocks(mappings: list[Mapping]) -> Iterator[tuple[int, int, list[Mapping]]]
 
 
 def _movable(mappings: list[Mapping]) -> bool:
-    """Whether all is the process's own and nothing the kernel's, as the stack is; and some is a program."""
-    return all(access[3] == "p" and not name.startswith("[") for _, _, access, name in mappings) and any(
-        access[2] == "x" for _, _, access, _ in mappings
-    )
+    """Whether all is the process's own, and nothing the kernel's as the stack is."""
+    return all(access[3] == "p" and not name.startswith("[") for _, _, access, name in mappings)
 
 
 def _join(one: Mapping, other: Mapping) -> None:

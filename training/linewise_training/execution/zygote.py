@@ -17,16 +17,17 @@ import random
 import select
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 from linewise_training.execution import checker
 from linewise_training.execution import namespaces as ns
-from linewise_training.execution.entry import Entry, begin
+from linewise_training.execution.checker import lay_ready
+from linewise_training.execution.entry import Calls, Entry, begin
 from linewise_training.execution.folder import WORK
-from linewise_training.execution.in_turn import ROOM, Calls, calls_in_turn
+from linewise_training.execution.in_turn import ROOM, calls_in_turn
 from linewise_training.execution.limits import Limits
-from linewise_training.execution.memory import Number, map_apart
+from linewise_training.execution.memory import Number, Ranges, map_apart, mend
 from linewise_training.execution.memory import settle as settle_memory
 from linewise_training.execution.preload import RARE, Hooks, fill_gaps, lay_together
 from linewise_training.execution.sandbox import (
@@ -54,6 +55,7 @@ _FORK = ns.CLONE_PARENT_SETTID | ns.CLONE_NEWPID | signal.SIGCHLD
 _FIRST = 1  # process ID of a job in its own eyes, and of no other process here
 _RUNS = -1  # no status of the kernel's
 _libc = ctypes.PyDLL(None)  # keeps Python's lock, which a child would have to take
+_MEND = 64  # jobs, after which it pays to look
 _OBJECTS = 50_000  # that a job makes before the first collection
 
 
@@ -132,27 +134,27 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     gaps = fill_gaps()  # noqa: F841
     entry = Entry(walls.processors) if walls.namespaces else None
     run = lay_together(
-        _serve, _fork, begin,
+        _serve, begin, checker.lay_ready,
         checker.check, checker.run, checker.steps, checker.step, checker.compile_source,
         checker.refuse,
     )  # fmt: skip
     if entry:
         entry.rehearse(run["begin"])
-    namespace = checker.make_ready(run["run"], run["refuse"])
+    namespace = checker.make_ready(run)
     random.seed(0)  # a verdict must not depend on luck
     gc.freeze()  # a collection in a job would copy all these pages
     gc.set_threshold(_OBJECTS)
-    settle_memory(read_proc("self/maps", walls.own_proc))
+    huge = settle_memory(read_proc("self/maps", walls.own_proc))
     forked = ctypes.c_int()
     fork = _forking(job, forked)
     job.keep()
-    task = None
+    ready = None
     try:
-        task = run["_serve"](control, walls, limits, hooks, entry, fork, forked)
+        ready = run["_serve"](control, walls, limits, hooks, namespace, entry, fork, forked, huge)
     except OSError:  # the worker has gone
         os._exit(0)
-    if task is not None:
-        run["check"](task, namespace, hooks)
+    if ready is not None:
+        run["check"](ready, sys.stdout.flush, hooks)
     os._exit(0)
 
 
@@ -174,37 +176,27 @@ def _forking(job: Number, forked: ctypes.c_int) -> Calls:
         return [(function, tuple(map(ctypes.c_long, arguments))) for function, arguments in both]
 
 
-def _fork(fork: Calls, forked: ctypes.c_int) -> None:
-    """Make the calls of `_forking`; come back twice.
-
-    Raises:
-        OSError: No process was forked.
-    """
-    forked.value = _RUNS
-    for call, arguments in fork:
-        call(*arguments)
-    if forked.value == _RUNS and os.getpid() != _FIRST:
-        raise OSError("no process could be forked for a job")
-
-
 def _serve(
     control: _socket.socket,
     walls: Walls,
     limits: Limits,
     hooks: Hooks,
+    namespace: dict[str, Any],
     entry: Entry | None,
     fork: Calls,
     forked: ctypes.c_int,
-) -> list[Any] | None:
+    huge: Ranges,
+) -> list[Iterator[bool]] | None:
     """Answer until the worker is gone; in a job's own process return what it is to run."""
+    served = 0
     while True:
         head, extra, _, _ = control.recvmsg(_HEAD, _EXTRA)  # no more: another message may follow
         if not head:
             return None
         size, seconds = (int.from_bytes(head[at : at + _SIZE], "big") for at in (0, _SIZE))
-        message = control.recv(size, _socket.MSG_WAITALL)
+        message = marshal.loads(control.recv(size, _socket.MSG_WAITALL))
         if not extra:
-            _import(marshal.loads(message), hooks)
+            _import(message, hooks)
             if walls.namespaces:
                 _register(hooks)
             gc.freeze()
@@ -212,36 +204,54 @@ def _serve(
         rights = extra[0][2]
         channel = int.from_bytes(rights[:_SIZE], sys.byteorder)
         output = int.from_bytes(rights[_SIZE:], sys.byteorder)
+        # Whatever can be is done before the fork, where it costs a job no pages.
+        folder, task = message
+        ready = lay_ready(task, namespace)
+        del message, task
         if entry:
-            # Whatever can be is done here, where it costs a job no pages. The job finds the mounts that the
-            # worker has put there.
-            os.chdir(WORK)  # a new one, perhaps
+            os.chdir(WORK)  # a new one, perhaps: the job finds the mounts that the worker has put there
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.dup2(channel, CHANNEL)
             os.close(output)
             os.close(channel)
             entry.bound(seconds)
-            _fork(fork, forked)
+            forked.value = _RUNS
+            for call, arguments in fork:
+                call(*arguments)
             if os.getpid() == _FIRST:
                 begin(entry.calls)
-                return list(marshal.loads(message)[1])
-            status = os.waitstatus_to_exitcode(forked.value)
+                return ready
+            status = forked.value
         else:
             pid = os.fork()
             if pid == 0:
-                folder, task = marshal.loads(message)
                 settle(walls, limits, seconds, folder, channel, output)
-                return list(task)
+                return ready
             control.send(pid.to_bytes(_SIZE, "big"))
-            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        control.send(status.to_bytes(_SIZE, "big", signed=True))
+            status = os.waitpid(pid, 0)[1]
+        del ready
+        served += 1
+        control.send(_exit_status(status).to_bytes(_SIZE, "big", signed=True))
         if entry:
-            if anything_left():
-                ns.unshare(ns.CLONE_NEWIPC)
+            _look_after(served, huge)
         else:  # not before: the end of the output would wake the worker, too
             os.close(channel)
             os.close(output)
+
+
+def _look_after(served: int, huge: Ranges) -> None:
+    """Have things for the next job as they were for the first one."""
+    if anything_left():
+        ns.unshare(ns.CLONE_NEWIPC)
+    if not served % _MEND:
+        mend(huge)
+
+
+def _exit_status(status: int) -> int:
+    if status == _RUNS:
+        raise OSError("no process could be forked for a job")
+    return os.waitstatus_to_exitcode(status)
 
 
 def _import(names: Iterable[str], hooks: Hooks) -> None:
