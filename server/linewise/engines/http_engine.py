@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from linewise.engines.generation import Plan, plan_of
-from linewise.engines.http_servers import Chunk, Prompt, Served, Servers, Stream
+from linewise.engines.http_events import Chunk
+from linewise.engines.http_servers import Prompt, Served, Servers, Stream
 from linewise.engines.protocol import CancelSignal, HttpOptions, ModelInfo, Request, Segment, Token
 from linewise.engines.tokenizer_json import Tokenization, begin_token, fim_tokens, read_tokenizer
 from linewise.engines.tokenizer_json import read_vocabulary as vocabulary_of

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import math
 import queue
 import threading
 import time
@@ -22,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from linewise.engines.http_events import Chunk, Events
 from linewise.engines.protocol import CancelSignal, Sampling
 from linewise.errors import BusyError, EngineError
 
@@ -42,6 +41,7 @@ _EXTRAS: Mapping[str, Mapping[str, Any]] = {
         "logprobs": 0,
     },
     "linewise": {"parse_special": True, "logprobs": 0},
+    "library": {"stream_options": {"include_usage": True}},  # Ollama
 }
 """What each kind of server, by the `owned_by` of its models, wants beyond OpenAI's own parameters."""
 
@@ -70,15 +70,6 @@ class Prompt:
     names: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     stop_ids: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of an answer; `id` is its token's, if it is one token whose id the server tells."""
-
-    text: str
-    id: int | None = None
-    logprob: float = math.nan
 
 
 class _PassingError(Exception):
@@ -289,7 +280,7 @@ class Servers:
 
     async def _chunks(self, server: _Server, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Chunk]:
         served = server.served or await self._ask(server, self._model)
-        body = _body(served, prompt, sampling)
+        body, events = _body(served, prompt, sampling), Events()
         url = server.address.removesuffix("/v1") + "/v1/completions"
         try:
             async with self._client.stream("POST", url, json=body) as answer:
@@ -301,12 +292,16 @@ class Servers:
                         continue
                     data = line.removeprefix("data:").strip()
                     if data == "[DONE]":
-                        return
-                    for chunk in _read_chunk(server.address, data):
+                        break
+                    for chunk in events.read(data):
                         yield chunk
+                for chunk in events.untold():
+                    yield chunk
         except httpx.HTTPError as error:
             why = str(error) or type(error).__name__
             raise _PassingError(f"{server.address} does not answer ({why})") from None
+        except ValueError as error:
+            raise _PassingError(f"{server.address} {error}") from None
 
 
 class Stream:
@@ -384,28 +379,6 @@ def _refuse(address: str, answer: httpx.Response) -> None:
         busy = answer.status_code in _BUSY
         raise _PassingError(f"{address} answers with status {answer.status_code} ({why})", busy=busy)
     raise EngineError(f"{address} refuses the request with status {answer.status_code}: {why}")
-
-
-def _read_chunk(address: str, data: str) -> Iterator[Chunk]:
-    try:
-        event = json.loads(data)
-    except ValueError:
-        raise _PassingError(f"{address} sends an event that is no JSON") from None
-    if "error" in event:
-        raise _PassingError(f"{address} ends the answer with an error ({str(event['error'])[:200]})")
-    for choice in event.get("choices", []):
-        text = choice.get("text") or ""
-        ids = choice.get("token_ids") or []
-        logprobs = choice.get("logprobs") or {}
-        if content := logprobs.get("content"):  # llama.cpp's
-            ids = [one.get("id") for one in content]
-            values = [one.get("logprob") for one in content]
-        else:
-            values = logprobs.get("token_logprobs") or []
-        single = len(ids) == 1
-        if text or single:
-            value = values[0] if len(values) == 1 and values[0] is not None else math.nan
-            yield Chunk(text, ids[0] if single else None, float(value))
 
 
 def _whole(value: object) -> int | None:

@@ -23,6 +23,7 @@ from engine_conformance import DIFF, PROMPT, Conformance, generate, text_of
 from linewise.engines import Engine, HttpOptions, Request, Sampling, Segment
 from linewise.engines.generation import Lane, Plan
 from linewise.engines.http_engine import HttpEngine
+from linewise.engines.http_events import Events
 from linewise.engines.llama_cpp import LlamaCppEngine
 from linewise.errors import BusyError, EngineError, ModelError
 
@@ -312,6 +313,56 @@ def test_log_probabilities_that_a_server_does_not_tell_are_not_numbers(
     given = generate(engine, healed="zzqx")
     assert math.isnan(given[0].logprob)
     assert not math.isnan(given[-1].logprob)
+
+
+def chunks(*events: dict[str, Any]) -> list[tuple[str, int | None, float]]:
+    reader = Events()
+    found = [chunk for event in events for chunk in reader.read(json.dumps(event))]
+    return [(one.text, one.id, one.logprob) for one in (*found, *reader.untold())]
+
+
+@pytest.mark.parametrize(
+    ("choice", "found"),
+    [
+        ({"text": "ab", "logprobs": {"tokens": ["a", "b"], "token_logprobs": [-1, -2]}},
+         [("a", None, -1.0), ("b", None, -2.0)]),
+        ({"text": "ab", "token_ids": [3, 4], "logprobs": {"tokens": ["a", "b"], "token_logprobs": [-1, -2]}},
+         [("a", 3, -1.0), ("b", 4, -2.0)]),
+        ({"text": "ab", "logprobs": {"content": [
+            {"id": 3, "token": "a", "logprob": -1}, {"id": 4, "token": "b", "logprob": -2}]}},
+         [("a", 3, -1.0), ("b", 4, -2.0)]),
+        ({"text": "a", "token_ids": [3], "logprobs": {"token_logprobs": [-1]}}, [("a", 3, -1.0)]),
+        ({"text": "", "token_ids": [3]}, [("", 3, None)]),
+        # Half characters are not what the text has in the end: the tokens count, the text is kept.
+        ({"text": "é", "logprobs": {"tokens": ["\ufffd", "\ufffd"], "token_logprobs": [-1, -2]}},
+         [("é", None, None), ("", None, None)]),
+        ({"text": "é", "token_ids": [3, 4]}, [("é", None, None), ("", None, None)]),
+        ({"text": "ab"}, [("ab", None, None)]),
+        ({"text": "", "logprobs": None}, []),
+    ],
+)  # fmt: skip
+def test_tokens_that_come_together_are_told_apart(
+    choice: dict[str, Any], found: list[tuple[str, int | None, float | None]]
+) -> None:
+    got = chunks({"choices": [choice]})
+    assert [(text, id_, None if math.isnan(value) else value) for text, id_, value in got] == found
+
+
+def test_an_answer_that_was_cut_has_as_many_tokens_as_the_server_counted() -> None:
+    parts = [{"choices": [{"text": "one two"}]}, {"choices": [{"text": " three", "finish_reason": "length"}]}]
+    usage = {"choices": [], "usage": {"completion_tokens": 5}}
+    assert [text for text, *_ in chunks(*parts, usage)] == ["one two", " three", "", "", ""]
+    assert len(chunks(*parts)) == 2
+    ended = {"choices": [{"text": "", "finish_reason": "stop"}]}
+    assert len(chunks(parts[0], ended, usage)) == 1  # what ended it counts there, too
+
+
+@pytest.mark.parametrize(
+    ("data", "why"), [("{", "no JSON"), ('{"error": {"message": "out of it"}}', "out of it")]
+)
+def test_an_event_that_cannot_be_read_says_why(data: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        list(Events().read(data))
 
 
 def test_a_server_is_told_what_it_would_otherwise_choose_itself(
