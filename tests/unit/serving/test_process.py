@@ -153,6 +153,30 @@ def test_an_idle_server_ends_and_leaves_nothing(model_file: Path) -> None:
     assert "Nobody has been connected" in starter.place.log.read_text()
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc")
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        (None, "glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.tcache_count=2", "glibc.malloc.tcache_count=2:glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+    ],
+)
+def test_a_server_asks_for_huge_pages_unless_its_user_chose(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None, told: str
+) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    environment = {**os.environ, **({} if chosen is None else {"GLIBC_TUNABLES": chosen})}
+    starter = Starter(model_file, command=SCRIPTED, environment=environment)
+    engine = ServerEngine(starter)
+    record = starter.place.read_record()
+    assert record is not None
+    variables = Path(f"/proc/{record.pid}/environ").read_bytes()
+    # glibc cuts its variable up where it stands, as it reads it.
+    assert f":GLIBC_TUNABLES={told}:".encode() in variables.replace(b"\0", b":")
+    engine.close()
+
+
 @pytest.mark.parametrize("way", ["stop", "SIGTERM", "SIGINT"])
 def test_a_server_that_is_told_to_end_finishes_what_it_generates(
     own_engine: ServerEngine, starter: Starter, way: str
