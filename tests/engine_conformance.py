@@ -24,7 +24,7 @@ def text_of(tokens: Sequence[Token]) -> str:
 
 
 def generate(engine: Engine, prompt: tuple[Segment, ...] = PROMPT, **options: object) -> list[Token]:
-    names = {"healed", "stop", "slot", "priority", "forbidden"}
+    names = {"healed", "stop", "slot", "priority", "forbidden", "ids"}
     request = {name: options.pop(name) for name in names & options.keys()}
     return list(engine.stream(Request(prompt, Sampling(**{"max_tokens": 24, **options}), **request)))
 
@@ -59,6 +59,13 @@ class Conformance:
             wanted = [token.logprob for token in expected]
             assert [token.logprob for token in found] == pytest.approx(wanted, abs=0.02)
         assert text_of(generate(engine)) == text_of(found)
+
+    def test_a_prompt_in_token_ids_is_the_same_prompt(self, engine: Engine) -> None:
+        ids = engine.tokenize(PROMPT)
+        assert text_of(generate(engine, (), ids=ids)) == text_of(generate(engine))
+        for unknown in (-1, engine.info.vocabulary_size, 10**30):
+            with pytest.raises(EngineError, match=f"token id {unknown}"):
+                generate(engine, (), ids=(*ids, unknown))
 
     def test_tokens_come_one_by_one(self, engine: Engine) -> None:
         stream = iter(engine.stream(Request(PROMPT, Sampling(max_tokens=400))))

@@ -47,9 +47,16 @@ def plan_of(
     tokenize: Callable[[Sequence[Segment]], tuple[int, ...]],
     special: Callable[[str], int],
     limit: int,
+    vocabulary_size: int,
 ) -> Plan:
     """`request` in token ids, for a context of `limit` tokens. Raises EngineError when it cannot be done."""
-    prompt = tokenize(request.prompt)
+    prompt = request.ids or tokenize(request.prompt)
+    unknown = next((id_ for id_ in request.ids if not 0 <= id_ < vocabulary_size), None)
+    if unknown is not None:
+        raise EngineError(
+            f"The prompt has the token id {unknown}, and the model knows 0 to {vocabulary_size - 1}: "
+            "tokenize it with the tokenizer of this model."
+        )
     stops = frozenset(special(text) for text in request.stop)
     if not prompt:
         raise EngineError("The prompt is empty: a model needs at least one token to go on from.")

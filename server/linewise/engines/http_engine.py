@@ -96,7 +96,10 @@ class HttpEngine:
         fails in the middle; BusyError when all say that they are.
         """
         self._servers.require_open()
-        plan = plan_of(request, self.tokenize, self._special, self._info.context_length)
+        if request.ids and self._tokenization is None:
+            raise EngineError("Token ids cannot be sent to this server: set http.tokenizer.")
+        size = self._info.vocabulary_size
+        plan = plan_of(request, self.tokenize, self._special, self._info.context_length, size)
         self._prompt(request, plan, "")  # says what cannot be sent
         return self._generate(request, plan, cancel)
 

@@ -73,7 +73,8 @@ class LlamaModel:
 
     def plan(self, request: Request) -> Plan:
         """`request` in token ids. Raises EngineError when it cannot be done."""
-        return plan_of(request, self.tokenize, self._special, self.info.context_length)
+        size = len(self.vocabulary.pieces)
+        return plan_of(request, self.tokenize, self._special, self.info.context_length, size)
 
     def require_open(self) -> None:
         """Raise EngineError where the model was closed."""

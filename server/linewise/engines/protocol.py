@@ -48,6 +48,9 @@ class Request:
     `forbidden` are ids that the first generated token must not be: what led astray the last time. A back end
     on another machine may not be able to hold to it; whether the first token keeps it is seen by its `id`.
 
+    `ids`, where there are any, are the prompt in the model's own token ids, control tokens and all; then
+    `prompt` is empty.
+
     `slot` names what the prompt is of, such as one open document: an engine with several cache slots keeps
     one for each name. A new inline request ends an older one of its slot; the empty name is nobody's.
     """
@@ -59,6 +62,7 @@ class Request:
     slot: str = ""
     priority: Priority = "write"
     forbidden: tuple[int, ...] = ()
+    ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class Tokenization:
 
     def plan(self, request: Request, limit: int) -> Plan:
         """`request` for a context of `limit` tokens. Raises EngineError when it cannot be done."""
-        return plan_of(request, self.tokenize, self.special, limit)
+        return plan_of(request, self.tokenize, self.special, limit, len(self.vocabulary.pieces))
 
     def special(self, text: str) -> int:
         """The id of a special token. Raises EngineError where there is none."""

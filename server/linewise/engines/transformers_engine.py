@@ -278,7 +278,7 @@ class TransformersBatch:
 
 def _asked(request: Request) -> tuple[object, ...]:
     """What requests that run side by side have in common."""
-    return request.prompt, request.healed, request.stop, request.sampling.max_tokens
+    return request.prompt, request.ids, request.healed, request.stop, request.sampling.max_tokens
 
 
 def _padded(rows: int) -> int:

@@ -220,6 +220,7 @@ class ServerEngine:
             "healed": request.healed,
             "stop": request.stop,
             "forbidden": request.forbidden,
+            "ids": request.ids,
         }
 
     def _tokenize(self, segments: Sequence[Segment]) -> list[tuple[int, ...]]:

@@ -44,7 +44,7 @@ class ScriptedEngine:
 
     def stream(self, request: Request, cancel: CancelSignal | None = None) -> Iterator[Token]:
         self.seen.append(request)
-        if not request.prompt:
+        if not (request.prompt or request.ids):
             raise EngineError("The prompt is empty.")
         return self._stream(request, cancel)
 

@@ -78,6 +78,14 @@ def test_prompts_and_choices_come_in_order_and_with_seeds_of_their_own(
     assert {request.sampling.temperature for request in engine.seen} == {0.5}
 
 
+def test_prompts_may_be_token_ids(http: TestClient, engine: ScriptedEngine) -> None:
+    answer = post(http, prompt=[5, 6, 7], n=2, seed=1).json()
+    assert answer["usage"]["prompt_tokens"] == 3
+    post(http, prompt=[[8], "say a", [9, 10]], seed=1)
+    assert sorted(seen.ids for seen in engine.seen) == [(), (5, 6, 7), (5, 6, 7), (8,), (9, 10)]
+    assert all(not seen.prompt for seen in engine.seen if seen.ids)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("said", "stop", "left", "reason"),
@@ -162,7 +170,13 @@ def test_special_tokens_are_read_only_where_asked(engine: ScriptedEngine, http: 
     ("body", "param"),
     [
         ({"prompt": 5}, "prompt"),
-        ({"prompt": [1, 2]}, "prompt"),
+        ({"prompt": [1, True]}, "prompt"),
+        ({"prompt": [1, "a"]}, "prompt"),
+        ({"prompt": [[]]}, "prompt"),
+        ({"prompt": [[1], 2]}, "prompt"),
+        ({"prompt": [1] * 4097}, "prompt"),
+        ({"prompt": [1], "suffix": "a"}, "suffix"),
+        ({"prompt": ["a", [1]], "echo": True}, "echo"),
         ({"prompt": []}, "prompt"),
         ({"prompt": "\ud800"}, "prompt"),
         ({"prompt": "a", "n": 0}, "n"),

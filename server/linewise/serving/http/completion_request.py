@@ -11,6 +11,9 @@ from typing import Any, TypeAlias
 from linewise.engines.protocol import FimTokens, ModelInfo, Request, Sampling, Segment
 from linewise.serving.http.exchange import RefusedError
 
+Prompt: TypeAlias = str | tuple[int, ...]
+"""A prompt as text, or in the model's token ids."""
+
 IsSpecial: TypeAlias = Callable[[str], bool]
 """Whether the model has a special token of this name."""
 
@@ -34,7 +37,10 @@ _IGNORED = frozenset({"user", "metadata"})
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A request for completions; `requests` are its choices: all of the first prompt, then the next's."""
+    """A request for completions; `requests` are its choices: all of the first prompt, then the next's.
+
+    Of a prompt of token ids, `prompts` has no text.
+    """
 
     model: str
     prompts: tuple[str, ...]
@@ -62,8 +68,11 @@ def read_completion(
             404, f"The model {model[:100]!r} is not served here; GET /v1/models names the one that is.",
             code="model_not_found", param="model",
         )  # fmt: skip
-    prompts = fields.texts("prompt", most=MOST_CHOICES, at_least=1)
+    prompts = fields.prompts("prompt", most=MOST_CHOICES)
+    has_ids = any(not isinstance(prompt, str) for prompt in prompts)
     suffix = fields.text("suffix", "")
+    if suffix and has_ids:
+        raise RefusedError(400, "suffix cannot be had with a prompt of token ids.", param="suffix")
     special = fields.flag("parse_special")
     choices = fields.integer("n", 1, 1, MOST_CHOICES)
     best_of = fields.integer("best_of", choices, 1, MOST_CHOICES)
@@ -88,6 +97,8 @@ def read_completion(
     echo = fields.flag("echo")
     if echo and logprobs is not None:
         raise RefusedError(400, "echo cannot be had with logprobs: prompts are not scored.", param="echo")
+    if echo and has_ids:
+        raise RefusedError(400, "echo cannot be had with a prompt of token ids: send text.", param="echo")
     options = fields.mapping("stream_options")
     stop = fields.texts("stop", most=MOST_STOPS)
     if any(not text for text in stop):
@@ -96,7 +107,7 @@ def read_completion(
         raise RefusedError(400, f"A stop text is longer than {LONGEST_STOP} characters.", param="stop")
     completion = Completion(
         model=model,
-        prompts=prompts,
+        prompts=tuple(prompt if isinstance(prompt, str) else "" for prompt in prompts),
         requests=_requests(prompts, suffix, is_special if special else None, info, sampling, seed, choices),
         choices_each=choices,
         stop=stop,
@@ -110,7 +121,7 @@ def read_completion(
 
 
 def _requests(
-    prompts: tuple[str, ...],
+    prompts: tuple[Prompt, ...],
     suffix: str,
     is_special: IsSpecial | None,
     info: ModelInfo,
@@ -123,22 +134,26 @@ def _requests(
         raise RefusedError(400, f"{info.name} cannot fill in the middle: leave `suffix` out.", param="suffix")
     requests = []
     for prompt in prompts:
-        if suffix and fim is not None:
+        segments: list[Segment] = []
+        ids: tuple[int, ...] = ()
+        ends: tuple[str, ...] = ()
+        if not isinstance(prompt, str):
+            ids = prompt
+        elif suffix and fim is not None:
             segments = _middle(prompt, suffix, fim)
-            ends: tuple[str, ...] = (fim.prefix, fim.suffix, fim.middle, *fim.ends)
+            ends = (fim.prefix, fim.suffix, fim.middle, *fim.ends)
         else:
             parts = [Segment(prompt)] if prompt else []
             if is_special is not None:
                 parts = _special_parts(prompt, info, is_special)
             begins = bool(info.begin) and Segment(info.begin, special=True) not in parts[:1]
             segments = [Segment(info.begin, special=True), *parts] if begins else parts
-            ends = ()
         for choice in range(choices):
             drawn = Sampling(
                 sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p,
                 seed + choice, sampling.max_tokens,
             )  # fmt: skip
-            requests.append(Request(tuple(segments), drawn, stop=ends))
+            requests.append(Request(tuple(segments), drawn, stop=ends, ids=ids))
     return tuple(requests)
 
 
@@ -189,18 +204,30 @@ class _Fields:
             raise RefusedError(400, f"`{name}` must be a string.", param=name)
         return _encodable(value, name)
 
-    def texts(self, name: str, *, most: int, at_least: int = 0) -> tuple[str, ...]:
+    def texts(self, name: str, *, most: int) -> tuple[str, ...]:
         value = self._body.pop(name, None)
-        if value is None and at_least:
-            raise _missing(name)
         found = [] if value is None else [value] if isinstance(value, str) else value
         if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-            raise RefusedError(
-                400, f"`{name}` must be a string or a list of strings; token ids are not taken.", param=name
-            )
-        if not at_least <= len(found) <= most:
-            raise RefusedError(400, f"`{name}` must have {at_least} to {most} texts.", param=name)
+            raise RefusedError(400, f"`{name}` must be a string or a list of strings.", param=name)
+        if len(found) > most:
+            raise RefusedError(400, f"`{name}` must have at most {most} texts.", param=name)
         return tuple(_encodable(item, name) for item in found)
+
+    def prompts(self, name: str, *, most: int) -> tuple[Prompt, ...]:
+        value = self._body.pop(name, None)
+        if value is None:
+            raise _missing(name)
+        found = [value] if isinstance(value, str) or (value and _are_ids(value)) else value
+        if not isinstance(found, list) or not all(isinstance(one, str) or _are_ids(one) for one in found):
+            what = f"`{name}` must be a text, a list of token ids, or a list of texts or of such lists."
+            raise RefusedError(400, what, param=name)
+        if not 1 <= len(found) <= most:
+            raise RefusedError(400, f"`{name}` must have 1 to {most} prompts.", param=name)
+        if [] in found:
+            raise RefusedError(
+                400, f"`{name}` has an empty list: a prompt has at least one token.", param=name
+            )
+        return tuple(_encodable(one, name) if isinstance(one, str) else tuple(one) for one in found)
 
     def flag(self, name: str) -> bool:
         value = self._body.pop(name, None)
@@ -246,6 +273,11 @@ class _Fields:
             raise RefusedError(
                 400, f"The parameter {name[:100]!r} {why} here: leave it out.", param=name[:100]
             )
+
+
+def _are_ids(value: object) -> bool:
+    """Whether it is a list of whole numbers and nothing else; true and false are none."""
+    return isinstance(value, list) and all(type(one) is int for one in value)
 
 
 def _missing(name: str) -> RefusedError:

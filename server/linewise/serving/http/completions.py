@@ -115,10 +115,10 @@ class Completions:
         """Tokens of each prompt. Raises RefusedError for one that is empty or does not fit."""
         engine = self._serving.engine
         limit = engine.info.context_length
-        prompts = [request.prompt for request in asked.requests[:: asked.choices_each]]
-        for prompt in prompts:
-            require_bounded(prompt, limit)
-        counts = [len(engine.tokenize(prompt)) for prompt in prompts]
+        prompts = asked.requests[:: asked.choices_each]
+        for request in prompts:
+            require_bounded(request.prompt, limit)
+        counts = [len(request.ids or engine.tokenize(request.prompt)) for request in prompts]
         for count in counts:
             if count > limit:
                 raise RefusedError(

@@ -81,7 +81,9 @@ class Generate:
             prompt = self._serving.prompts.complete(slot, str(body["prefix"]), int(body["count"]), rest)
             stop = tuple(str(text) for text in body["stop"])
             forbidden = tuple(int(id_) for id_ in body["forbidden"])
-            request = Request(prompt, sampling, str(body["healed"]), stop, slot, body["priority"], forbidden)
+            ids = tuple(int(id_) for id_ in body.get("ids", ()))  # an older client sends none
+            healed, priority = str(body["healed"]), body["priority"]
+            request = Request(prompt, sampling, healed, stop, slot, priority, forbidden, ids)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RefusedError(400, f"The request is not of this protocol ({error!r}).") from None
         if request.priority not in {"inline", "next edit", "write"}:
