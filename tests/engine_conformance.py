@@ -6,6 +6,7 @@ and generate the greedy tokens of `reference`, which is llama.cpp.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 
@@ -32,6 +33,8 @@ def generate(engine: Engine, prompt: tuple[Segment, ...] = PROMPT, **options: ob
 class Conformance:
     exact = True
     logprobs = True
+    alternatives = True
+    """Whether the likeliest tokens are told with each."""
     healing = True
     """Whether healed text is spelled by the likeliest tokens, not only by some."""
 
@@ -66,6 +69,20 @@ class Conformance:
         for unknown in (-1, engine.info.vocabulary_size, 10**30):
             with pytest.raises(EngineError, match=f"token id {unknown}"):
                 generate(engine, (), ids=(*ids, unknown))
+
+    def test_the_likeliest_tokens_are_told_with_each_where_asked(self, engine: Engine) -> None:
+        assert not any(token.alternatives for token in generate(engine))
+        if not self.alternatives:
+            return
+        for token in generate(engine, alternatives=3):
+            logprobs = [logprob for _, logprob in token.alternatives]
+            assert len(logprobs) == 3
+            assert logprobs == sorted(logprobs, reverse=True)
+            assert logprobs[0] == pytest.approx(token.logprob)  # greedy: it is the likeliest itself
+        drawn = generate(engine, alternatives=600, temperature=5.0)
+        assert any(token.alternatives[0][1] > token.logprob for token in drawn)
+        for token in drawn:  # all tokens that there are
+            assert sum(math.exp(logprob) for _, logprob in token.alternatives) == pytest.approx(1, abs=1e-3)
 
     def test_tokens_come_one_by_one(self, engine: Engine) -> None:
         stream = iter(engine.stream(Request(PROMPT, Sampling(max_tokens=400))))

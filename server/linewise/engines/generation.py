@@ -140,6 +140,7 @@ class Lane:
         """`limit` is the context's length in tokens."""
         self._plan = plan
         self._sampler = Sampler(sampling)
+        self._alternatives = sampling.alternatives
         self._choices = choices
         self._finished = finished
         # The last token that the context has no room for need not be read, so there is always room for one.
@@ -194,7 +195,8 @@ class Lane:
         end_logprob = (
             self._end(logits, float(logits[chosen]) - logprob) if chosen in vocabulary.control else None
         )
-        ready = self._text.push(chosen, logprob, end_logprob)
+        alternatives = self._likeliest(logits, float(logits[chosen]) - logprob) if self._alternatives else ()
+        ready = self._text.push(chosen, logprob, end_logprob, alternatives)
         self._tokens += ready
         if self._finished is not None:
             self._so_far += "".join(token.text for token in ready)
@@ -216,6 +218,17 @@ class Lane:
         """Log-probability of ending here; None for a model that has no token for it."""
         ends = np.fromiter(self._plan.stops | self._choices.vocabulary.ends, np.intp)
         return float(np.logaddexp.reduce(logits[ends])) - log_total if ends.size else None
+
+    def _likeliest(self, logits: Logits, log_total: float) -> tuple[tuple[str, float], ...]:
+        """The likeliest tokens by their texts, with their log-probabilities."""
+        count = min(self._alternatives, logits.size)
+        places = np.argpartition(logits, logits.size - count)[logits.size - count :]
+        pieces = self._choices.vocabulary.pieces
+        return tuple(
+            (pieces[place].decode("utf-8", "replace"), float(logits[place]) - log_total)
+            for place in places[np.argsort(-logits[places], kind="stable")]
+            if np.isfinite(logits[place])
+        )
 
     def _check_budget(self) -> None:
         if self._count >= self._budget:

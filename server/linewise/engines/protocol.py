@@ -22,7 +22,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen. `temperature` 0 is greedy; the same `seed` repeats the same text."""
+    """How the next token is chosen. `temperature` 0 is greedy; the same `seed` repeats the same text.
+
+    `alternatives` is how many of the likeliest tokens are told with each.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -30,6 +33,7 @@ class Sampling:
     min_p: float = 0.0
     seed: int = 0
     max_tokens: int = 256
+    alternatives: int = 0
 
 
 Priority: TypeAlias = Literal["inline", "next edit", "write"]
@@ -74,6 +78,8 @@ class Token:
     of its probability under the model, before temperature and truncation, and not a number where the back end
     does not say. `id` is -1 where it does not say that. A special token also tells
     `end_logprob`, the same for generation ending in its place; None where the back end does not say.
+    `alternatives` are the likeliest tokens in its place by their texts, each with its log-probability, the
+    likeliest first; other servers are not asked for any.
     """
 
     id: int
@@ -81,6 +87,7 @@ class Token:
     logprob: float
     special: bool = False
     end_logprob: float | None = None
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 FimOrder: TypeAlias = Literal["psm", "spm"]

@@ -90,11 +90,12 @@ def _check(sampling: Sampling) -> None:
         "min_p": not 0 <= sampling.min_p <= 1,
         "seed": sampling.seed < 0,
         "max_tokens": sampling.max_tokens < 0,
+        "alternatives": sampling.alternatives < 0,
     }
     for name, wrong in faults.items():
         if wrong:
             value = getattr(sampling, name)
             raise EngineError(
-                f"The sampling option {name}={value} has no meaning: temperature, top_k, seed and max_tokens "
-                "are at least 0, min_p lies between 0 and 1, top_p above 0 and at most 1."
+                f"The sampling option {name}={value} has no meaning: temperature, top_k, seed, max_tokens "
+                "and alternatives are at least 0, min_p lies between 0 and 1, top_p above 0 and at most 1."
             )

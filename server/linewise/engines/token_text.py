@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from dataclasses import replace
 
 from linewise.engines.protocol import Token
 from linewise.engines.vocabulary import Vocabulary
@@ -21,7 +22,13 @@ class TokenText:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held: Token | None = None
 
-    def push(self, id_: int, logprob: float, end_logprob: float | None = None) -> list[Token]:
+    def push(
+        self,
+        id_: int,
+        logprob: float,
+        end_logprob: float | None = None,
+        alternatives: tuple[tuple[str, float], ...] = (),
+    ) -> list[Token]:
         """The tokens that are ready once token `id_` has been generated, oldest first.
 
         `end_logprob` is kept for a special token only.
@@ -29,8 +36,8 @@ class TokenText:
         piece = self._vocabulary.pieces[id_]
         if id_ in self._vocabulary.control:
             text = piece.decode("utf-8", "replace")
-            return [*self.finish(), Token(id_, text, logprob, special=True, end_logprob=end_logprob)]
-        token = Token(id_, self._decoder.decode(piece), logprob)
+            return [*self.finish(), Token(id_, text, logprob, True, end_logprob, alternatives)]
+        token = Token(id_, self._decoder.decode(piece), logprob, alternatives=alternatives)
         ready = [] if self._held is None else [self._held]
         self._held = None
         if self._decoder.getstate()[0]:
@@ -44,4 +51,4 @@ class TokenText:
         held, self._held = self._held, None
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
-        return [] if held is None else [Token(held.id, held.text + rest, held.logprob)]
+        return [] if held is None else [replace(held, text=held.text + rest)]

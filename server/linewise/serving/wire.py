@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from linewise.engines.protocol import FimTokens, ModelInfo, Sampling, Segment, Token
@@ -75,6 +75,8 @@ def segments_in(found: object) -> list[Segment]:
 
 def token_out(token: Token) -> list[Any]:
     """A token as a list; what few tokens have is left off the others."""
+    if token.alternatives:
+        return [token.id, token.text, token.logprob, token.special, token.end_logprob, token.alternatives]
     if token.special or token.end_logprob is not None:
         return [token.id, token.text, token.logprob, token.special, token.end_logprob]
     return [token.id, token.text, token.logprob]
@@ -82,12 +84,15 @@ def token_out(token: Token) -> list[Any]:
 
 def token_in(found: Sequence[Any]) -> Token:
     """Read `token_out`."""
-    return Token(*found)
+    if len(found) <= 5:
+        return Token(*found)
+    *rest, alternatives = found
+    return replace(Token(*rest), alternatives=tuple((text, logprob) for text, logprob in alternatives))
 
 
 def sampling_out(sampling: Sampling) -> dict[str, Any]:
-    """Every field by its name."""
-    return asdict(sampling)
+    """Every field by its name, but for one that says nothing, which an older server does not know."""
+    return {name: value for name, value in asdict(sampling).items() if value or name != "alternatives"}
 
 
 def info_out(info: ModelInfo) -> dict[str, Any]:

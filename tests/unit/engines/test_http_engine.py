@@ -153,6 +153,7 @@ def connect(tiny_checkpoint: Path) -> Iterator[Callable[..., HttpEngine]]:
 
 class TestByIds(Conformance):
     healing = False  # what the server does not choose itself is given to it
+    alternatives = False
 
     @pytest.fixture
     def engine(self, connect: Callable[..., HttpEngine], server: CompletionsServer) -> Engine:

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from linewise.engines.protocol import CancelSignal, FimTokens, ModelInfo, Request, Segment, Token
@@ -62,7 +63,9 @@ class ScriptedEngine:
         if verb == "count":
             text = "".join(f"{number} " for number in range(int(rest)))
         try:
-            yield from self._tokens(verb, text[: request.sampling.max_tokens], cancel)
+            for token in self._tokens(verb, text[: request.sampling.max_tokens], cancel):
+                others = ((token.text, token.logprob), ("?", -3.0), ("?", -4.0))
+                yield replace(token, alternatives=others[: request.sampling.alternatives])
         except GeneratorExit:
             self.cancelled.append(request)
             raise

@@ -125,6 +125,14 @@ def test_logprobs_are_of_the_tokens_given(http: TestClient) -> None:
     }
 
 
+def test_the_likeliest_tokens_come_with_logprobs_where_some_are_asked_for(http: TestClient) -> None:
+    (choice,) = post(http, prompt="say ab", logprobs=3).json()["choices"]
+    assert choice["logprobs"]["top_logprobs"] == [{"a": -0.0, "?": -3.0}, {"b": -0.1, "?": -3.0}]
+    (first, *_, done) = events(post(http, prompt="say ab", logprobs=1, stream=True).text)
+    assert first["choices"][0]["logprobs"]["top_logprobs"][0] == {"a": -0.0}
+    assert done == "[DONE]"
+
+
 def test_a_stream_ends_with_usage_where_asked_and_done(http: TestClient) -> None:
     answer = post(
         http, prompt=["say ab", "say cd"], stream=True, stream_options={"include_usage": True}, logprobs=0
@@ -196,7 +204,7 @@ def test_special_tokens_are_read_only_where_asked(engine: ScriptedEngine, http: 
         ({"prompt": "a", "stop": ["x"] * 17}, "stop"),
         ({"prompt": "a", "stop": "x" * 1025}, "stop"),
         ({"prompt": "a", "stream": "yes"}, "stream"),
-        ({"prompt": "a", "logprobs": 5}, "logprobs"),
+        ({"prompt": "a", "logprobs": 6}, "logprobs"),
         ({"prompt": "a", "logprobs": 0, "echo": True}, "echo"),
         ({"prompt": "a", "presence_penalty": 1}, "presence_penalty"),
         ({"prompt": "a", "logit_bias": {"5": 1}}, "logit_bias"),

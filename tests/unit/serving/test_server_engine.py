@@ -68,6 +68,12 @@ def test_a_real_model_gives_the_same_tokens_as_in_process(tiny_gguf: Path, runti
         turned = [token.id for token in engine.stream(asked)]
         assert turned == [token.id for token in alone.stream(asked)]
         assert turned[0] != free.id
+        asked = Request((), Sampling(max_tokens=4, alternatives=2), ids=alone.tokenize(prompt))
+        ours, theirs = list(engine.stream(asked)), list(alone.stream(asked))
+        assert [token.id for token in ours] == [token.id for token in theirs]
+        others = [[text for text, _ in token.alternatives] for token in theirs]
+        assert [[text for text, _ in token.alternatives] for token in ours] == others
+        assert all(len(texts) == 2 for texts in others)
         with pytest.raises(EngineError, match="tokens and the context holds"):
             list(engine.stream(Request((Segment("x " * 2000),))))
         with pytest.raises(EngineError, match="no special token"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from linewise.engines.protocol import FimTokens, ModelInfo, Request, Sampling, Segment
@@ -19,6 +19,9 @@ IsSpecial: TypeAlias = Callable[[str], bool]
 
 MOST_CHOICES = 64
 """Prompts times choices of each in one request."""
+
+MOST_ALTERNATIVES = 5
+"""Likeliest tokens that are told with each: OpenAI's limit, too."""
 
 MOST_STOPS = 16
 LONGEST_STOP = 1024
@@ -80,6 +83,7 @@ def read_completion(
         raise RefusedError(400, "best_of must be what n is: samples are not ranked here.", param="best_of")
     if len(prompts) * choices > MOST_CHOICES:
         raise RefusedError(400, f"One request gives at most {MOST_CHOICES} completions.", param="n")
+    logprobs = fields.optional_integer("logprobs", 0, MOST_ALTERNATIVES)
     seed = fields.integer("seed", secrets.randbits(31), 0, (1 << 63) - 1)
     sampling = Sampling(
         temperature=fields.number("temperature", 1.0, 0.0, 100.0),
@@ -87,13 +91,8 @@ def read_completion(
         top_k=fields.integer("top_k", 0, 0, 1 << 30),
         min_p=fields.number("min_p", 0.0, 0.0, 1.0),
         max_tokens=fields.integer("max_tokens", 16, 0, 1 << 30),
+        alternatives=logprobs or 0,
     )
-    logprobs = fields.optional_integer("logprobs", 0, 5)
-    if logprobs:
-        raise RefusedError(
-            400, "logprobs can only be 0: the log-probability of each chosen token, without alternatives.",
-            param="logprobs",
-        )  # fmt: skip
     echo = fields.flag("echo")
     if echo and logprobs is not None:
         raise RefusedError(400, "echo cannot be had with logprobs: prompts are not scored.", param="echo")
@@ -149,10 +148,7 @@ def _requests(
             begins = bool(info.begin) and Segment(info.begin, special=True) not in parts[:1]
             segments = [Segment(info.begin, special=True), *parts] if begins else parts
         for choice in range(choices):
-            drawn = Sampling(
-                sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p,
-                seed + choice, sampling.max_tokens,
-            )  # fmt: skip
+            drawn = replace(sampling, seed=seed + choice)
             requests.append(Request(tuple(segments), drawn, stop=ends, ids=ids))
     return tuple(requests)
 

@@ -227,10 +227,22 @@ class _Answer:
             logprobs = {
                 "tokens": [token.text for token, _ in ready],
                 "token_logprobs": [token.logprob for token, _ in ready],
-                "top_logprobs": None,
+                "top_logprobs": self._alternatives(ready),
                 "text_offset": [offset for _, offset in ready],
             }
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
+
+    def _alternatives(self, ready: list[tuple[Token, int]]) -> list[dict[str, float]] | None:
+        """The likeliest tokens in place of each, and that one itself, as OpenAI has them: by their texts."""
+        if not self._asked.requests[0].sampling.alternatives:
+            return None
+        found = []
+        for token, _ in ready:
+            texts: dict[str, float] = {}
+            for text, logprob in (*token.alternatives, (token.text, token.logprob)):
+                texts.setdefault(text, logprob)  # half characters look alike: the likeliest stands for them
+            found.append(texts)
+        return found
 
     def _echoed(self, index: int) -> str:
         return self._asked.prompts[index // self._asked.choices_each] if self._asked.echo else ""
