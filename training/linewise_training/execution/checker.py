@@ -42,12 +42,15 @@ def lay_ready(task: list[Any], namespace: dict[str, Any]) -> list[Iterator[bool]
     return [map(step, chain.from_iterable(map(steps, [task], [namespace])))]
 
 
-def check(ready: list[Iterator[bool]], flush: Callable[[], None], hooks: Hooks) -> NoReturn:
+def check(
+    ready: list[Iterator[bool]], flush: Callable[[], None], leave: Callable[[int], NoReturn], hooks: Hooks
+) -> NoReturn:
     """Run a job and end the process.
 
     Args:
         ready: From `lay_ready`; emptied, since callers' frames are in the sight of the code under test.
         flush: Writes what the code has printed.
+        leave: `os._exit`.
         hooks: What the standard library wants to have called when the code forks.
     """
     for functions in hooks:
@@ -56,7 +59,7 @@ def check(ready: list[Iterator[bool]], flush: Callable[[], None], hooks: Hooks) 
     try:
         flush()
     finally:
-        os._exit(0)
+        leave(0)
 
 
 def run(ready: list[Iterator[bool]]) -> None:

@@ -166,7 +166,10 @@ def settle(mappings: str) -> Ranges:
     for start, end, access, name in found:
         if access == "rw-p" and name == "[heap]":
             ranges += _collapse(start, end)
-    return ranges + [(low, high - low) for low, high, inside in _blocks(found) if _replace(low, high, inside)]
+    for low, high, inside in _blocks(found):
+        if sum(end - start for start, end, _, _ in inside) > _HUGE // 2 and _replace(low, high, inside):
+            ranges.append((low, high - low))
+    return ranges
 
 
 def mend(ranges: Ranges) -> None:

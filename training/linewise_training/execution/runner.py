@@ -30,6 +30,8 @@ _LENGTH = struct.Struct(">I")
 # Jobs per worker that are under way or done before their turn: as many as others do while one takes 0.1 s.
 _AHEAD = 64
 _END_SECONDS = 2
+# Not by `-m`, which loads modules before the worker has made room for them.
+_WORKER = "from linewise_training.execution.worker import main; main()"
 _TOOLS = ("gcc", "g++", "java", "javac", "node", "tsc", "go")
 
 
@@ -273,7 +275,7 @@ class _Worker:
         if sys.dont_write_bytecode:
             environment["PYTHONDONTWRITEBYTECODE"] = "1"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "linewise_training.execution.worker", settings],
+            [sys.executable, "-c", _WORKER, settings],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd="/", env=environment, start_new_session=True,
         )  # fmt: skip

@@ -31,6 +31,7 @@ from linewise_training.execution.translator import Translator
 from linewise_training.execution.zygote import Zygote
 
 _LENGTH = struct.Struct(">I")
+_CHUNK = 1 << 16
 
 
 def work(hooks: Hooks) -> None:
@@ -71,7 +72,8 @@ def _serve(
     """Answer each job; in a program's own process return what it is to run, so that little is below it."""
     translator = Translator(walls, limits)
     run_python = PythonJobs(zygote, walls, limits, folder)
-    while (row := _read(source)) is not None:
+    messages = _Messages(source)
+    while (row := messages()) is not None:
         others = translator.processes | {zygote.pid}
         if row["language"] == "python":
             _write(target, run_python(row, others))
@@ -84,16 +86,26 @@ def _serve(
     return None
 
 
-def _read(fd: int) -> dict[str, Any] | None:
-    length = os.read(fd, _LENGTH.size)
-    if len(length) < _LENGTH.size:
-        return None
-    (size,) = _LENGTH.unpack(length)
-    message = os.read(fd, size)
-    while len(message) < size and (chunk := os.read(fd, size - len(message))):
-        message += chunk
-    found: dict[str, Any] = json.loads(message)
-    return found
+class _Messages:
+    """What comes in, message by message."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._read = bytearray()
+
+    def __call__(self) -> dict[str, Any] | None:
+        """The next one, or none where all has come."""
+        end = _LENGTH.size
+        while len(self._read) < end or len(self._read) < (
+            end := _LENGTH.size + _LENGTH.unpack_from(self._read)[0]
+        ):
+            chunk = os.read(self._fd, _CHUNK)
+            if not chunk:
+                return None
+            self._read += chunk
+        found: dict[str, Any] = json.loads(self._read[_LENGTH.size : end])
+        del self._read[:end]
+        return found
 
 
 def _write(fd: int, message: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def watch(
     limits: Limits,
     deadline: float,
     ours: _socket.socket,
-    hear: Callable[[bytes], None],
+    hear: Callable[[bytes], bool],
     others: frozenset[int] = frozenset(),
     *,
     messages: int,
@@ -59,7 +59,8 @@ def watch(
         limits: Bounds of memory and output.
         deadline: On `time.monotonic`'s clock.
         ours: The worker's end of the channel.
-        hear: Takes each message that the process itself sent; those of its children are not heard.
+        hear: Takes each message that the process itself sent, and says whether more may matter; those of its
+            children are not heard.
         others: Children of this worker that are not the job's.
         messages: How many messages may come. A few wait in the channel until the process has ended, for to
             be woken by each costs both sides time.
@@ -67,6 +68,7 @@ def watch(
     pidfd = os.pidfd_open(launched.pid()) if launched.ended is None else launched.ended
     output = bytearray()
     timed_out, too_much, gone = False, "", False
+    ready: list[int] = []
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     poll.register(launched.output, select.POLLIN)
@@ -92,7 +94,9 @@ def watch(
                     too_much = f"{used >> 20} MiB of memory in all its processes"
                     break
         status = end(launched, walls, others, gone=gone)
-        _drain(launched.output, output, limits.output)
+        # Whoever could write was gone before the process showed that it was.
+        if not (gone and walls.namespaces and launched.output not in ready):
+            _drain(launched.output, output, limits.output)
         while _hear(ours, launched.pid(), hear):
             pass
         return Ended(status, bytes(output), timed_out, too_much)
@@ -116,8 +120,8 @@ def _drain(fd: int, output: bytearray, most: int) -> None:
             pass
 
 
-def _hear(ours: _socket.socket, pid: int, hear: Callable[[bytes], None]) -> bool:
-    """Take one message; whether there may be more."""
+def _hear(ours: _socket.socket, pid: int, hear: Callable[[bytes], bool]) -> bool:
+    """Take one message; whether there may be more that matter."""
     try:
         message, extra, _, _ = ours.recvmsg(_PACKET, _EXTRA, _socket.MSG_DONTWAIT)
     except OSError:  # nothing there
@@ -130,7 +134,7 @@ def _hear(ours: _socket.socket, pid: int, hear: Callable[[bytes], None]) -> bool
             and len(value) >= _CREDENTIALS.size
             and _CREDENTIALS.unpack_from(value)[0] == pid
         ):
-            hear(message)
+            return hear(message)
     return True
 
 

@@ -1,6 +1,6 @@
-"""What a worker process starts as: `python -m linewise_training.execution.worker SETTINGS`.
+"""What a worker process starts as, in a clean environment: `main`, with the settings as its argument.
 
-In a clean environment; `serve` tells what it does.
+`serve` tells what it does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,3 @@ def main() -> None:
     serve = importlib.import_module("linewise_training.execution.serve")
     join_mappings()
     serve.work(hooks)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,12 +17,12 @@ import random
 import select
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from linewise_training.execution import checker
 from linewise_training.execution import namespaces as ns
-from linewise_training.execution.checker import lay_ready
+from linewise_training.execution.checker import check, lay_ready
 from linewise_training.execution.entry import Calls, Entry, begin
 from linewise_training.execution.folder import WORK
 from linewise_training.execution.in_turn import ROOM, calls_in_turn
@@ -67,6 +67,7 @@ class Zygote:
         self._walls = walls
         self._control, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
         self._job = Number()
+        gc.collect()  # it would copy pages after the fork
         self.pid = os.fork()
         if self.pid == 0:
             self._control.close()
@@ -130,7 +131,6 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     else:
         _import(_UNREADABLE, hooks)
     prepare(walls, limits)
-    gc.collect()
     gaps = fill_gaps()  # noqa: F841
     entry = Entry(walls.processors) if walls.namespaces else None
     run = lay_together(
@@ -148,14 +148,13 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     forked = ctypes.c_int()
     fork = _forking(job, forked)
     job.keep()
-    ready = None
+    own = os.getpid()
     try:
-        ready = run["_serve"](control, walls, limits, hooks, namespace, entry, fork, forked, huge)
-    except OSError:  # the worker has gone
-        os._exit(0)
-    if ready is not None:
-        run["check"](ready, sys.stdout.flush, hooks)
-    os._exit(0)
+        run["_serve"](control, walls, limits, hooks, namespace, entry, fork, forked, huge)
+    except OSError:
+        if os.getpid() != own:
+            raise
+    os._exit(0)  # the worker has gone
 
 
 def _forking(job: Number, forked: ctypes.c_int) -> Calls:
@@ -186,13 +185,13 @@ def _serve(
     fork: Calls,
     forked: ctypes.c_int,
     huge: Ranges,
-) -> list[Iterator[bool]] | None:
-    """Answer until the worker is gone; in a job's own process return what it is to run."""
-    served = 0
+) -> None:
+    """Answer until the worker is gone; a job's own process does not come back."""
+    served, flush, leave, own_id = 0, sys.stdout.flush, os._exit, os.getpid
     while True:
         head, extra, _, _ = control.recvmsg(_HEAD, _EXTRA)  # no more: another message may follow
         if not head:
-            return None
+            return
         size, seconds = (int.from_bytes(head[at : at + _SIZE], "big") for at in (0, _SIZE))
         message = marshal.loads(control.recv(size, _socket.MSG_WAITALL))
         if not extra:
@@ -219,15 +218,17 @@ def _serve(
             forked.value = _RUNS
             for call, arguments in fork:
                 call(*arguments)
-            if os.getpid() == _FIRST:
+            if own_id() == _FIRST:
                 begin(entry.calls)
-                return ready
+                check(
+                    ready, flush, leave, hooks
+                )  # from here: to give up this frame would write to many pages
             status = forked.value
         else:
             pid = os.fork()
             if pid == 0:
                 settle(walls, limits, seconds, folder, channel, output)
-                return ready
+                check(ready, flush, leave, hooks)
             control.send(pid.to_bytes(_SIZE, "big"))
             status = os.waitpid(pid, 0)[1]
         del ready
