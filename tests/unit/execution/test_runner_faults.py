@@ -69,6 +69,18 @@ def test_a_job_that_cannot_be_sent_ends_the_run_and_the_next_one_goes_on(monkeyp
 
 
 @pytest.mark.timeout(120)
+def test_long_jobs_and_long_verdicts_do_not_wait_for_each_other():
+    """Each side's pipe full, and each side writing."""
+    talks = Job("import sys\nsys.stdout.write('\\x01' * 70_000)", ())
+    is_long = Job("x = 1\n# " + "y" * 400_000, ("assert x == 1",))
+    with Runner(1) as opened:
+        found = verdicts(opened, [talks, is_long] * 2)
+    assert [(verdict.status, len(verdict.output)) for verdict in found] == [
+        (Status.PASS, 65_536), (Status.PASS, 0), (Status.PASS, 65_536), (Status.PASS, 0),
+    ]  # fmt: skip
+
+
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "message", ['{"step": Infinity, "kind": "k", "message": ""}', "[" * 60_000, "{}", "1"]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import queue
@@ -194,9 +195,15 @@ class _Server:
 
     def _go_on(self, asked: _Asked | None) -> None:
         """Send a job, or wait for the verdict on the first that was sent."""
+        message = self._message(asked) if asked else None
+        # Neither side would read, if both wrote more than a pipe takes.
+        while self._sent and message and len(message) > self._running().takes:
+            self._go_on(None)
+            if self._stopped:
+                return
         try:
-            if asked:
-                self._send(asked)
+            if asked and message:
+                self._send(asked, message)
             if self._sent and (asked is None or len(self._sent) > 1):
                 verdict = self._running().verdict()
                 self._sent.popleft().answer.set_result(verdict)
@@ -222,16 +229,20 @@ class _Server:
             if asked is None or asked.answer.set_running_or_notify_cancel():
                 return asked
 
-    def _send(self, asked: _Asked) -> None:
+    def _message(self, asked: _Asked) -> bytes | None:
+        """What is sent for a job; none where it is answered instead."""
         message = job_to_json(asked.job)
         if asked.job.language == "go":
             found = go_tools()
             if isinstance(found, str):
                 asked.answer.set_result(failed(asked.job, Status.ENVIRONMENT, found, "", 0.0))
-                return
+                return None
             message["go"] = found
         if asked.deaths:
             message["careful"] = True
+        return json.dumps(message).encode()
+
+    def _send(self, asked: _Asked, message: bytes) -> None:
         self._sent.append(asked)
         self._running().send(message)
         if self._stopped and self._worker:  # in between
@@ -256,9 +267,13 @@ class _Server:
             asked = self._sent.popleft()
             reason = "the worker process that ran it died, twice"
             asked.answer.set_result(failed(asked.job, Status.RUNTIME_ERROR, reason, "", 0.0))
-        for _ in range(len(self._sent)):  # each goes to the end; one that cannot be sent is not forgotten
-            self._send(self._sent[0])
-            self._sent.popleft()
+        again, self._sent = self._sent, deque()
+        try:
+            while again and not self._stopped:
+                self._go_on(again[0])
+                again.popleft()
+        finally:
+            self._sent.extend(again)  # one that cannot be sent is not forgotten
 
 
 class _Worker:
@@ -279,6 +294,9 @@ class _Worker:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd="/", env=environment, start_new_session=True,
         )  # fmt: skip
+        assert self._process.stdin
+        # Bytes for which there is room beside the rest of a message that is being read.
+        self.takes = fcntl.fcntl(self._process.stdin, fcntl.F_GETPIPE_SZ) // 2
         try:
             self.walls: dict[str, Any] = self._read()["walls"]
         except EOFError:
@@ -287,10 +305,9 @@ class _Worker:
             last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ExecutionError(f"no process to run code in could be started: {last[0]}") from None
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: bytes) -> None:
         assert self._process.stdin
-        encoded = json.dumps(message).encode()
-        self._process.stdin.write(_LENGTH.pack(len(encoded)) + encoded)
+        self._process.stdin.write(_LENGTH.pack(len(message)) + message)
         self._process.stdin.flush()
 
     def verdict(self) -> Verdict:
