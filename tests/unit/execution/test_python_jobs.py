@@ -156,3 +156,11 @@ def test_a_job_may_use_all_processors_whichever_its_worker_keeps_to():
                 kept.append(os.sched_getaffinity(pid))
     assert {verdict.status for verdict in verdicts} == {Status.PASS}, verdicts
     assert any(len(one) == 1 for one in kept)
+
+
+def test_a_job_collects_garbage_of_its_own():
+    made = "chains = []\nfor _ in range(60_000):\n    one = []\n    one.append(one)\n"
+    tests = ("import gc\nassert gc.isenabled()", f"{made}assert gc.get_stats()[0]['collections'] > 0")
+    with Runner(1) as runner:
+        (verdict,) = runner.run([Job("import gc", tests)])
+    assert verdict.status is Status.PASS, verdict

@@ -6,6 +6,7 @@ one out tells about the walls.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -58,6 +59,8 @@ def work(hooks: Hooks) -> None:
         apply_common(limits)
         folder = Folder(limits)
     zygote = Zygote(walls, limits, hooks)
+    gc.freeze()
+    gc.enable()
     warnings.simplefilter("error", SyntaxWarning)  # see `python_job.compiled`
     with suppress(BrokenPipeError):
         _write(target, {"walls": asdict(walls)})

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -14,6 +15,7 @@ from linewise_training.execution.memory import join_mappings, use_huge_pages
 
 def main() -> None:
     """Make room, load what jobs use, and only then our own, which imports some of that, too."""
+    gc.disable()  # what is loaded stays
     sys.path[:] = [path for path in sys.path if path not in {"", os.getcwd()}]  # noqa: PTH109
     os.environ.pop("LD_BIND_NOW", None)
     use_huge_pages()
@@ -21,3 +23,4 @@ def main() -> None:
     serve = importlib.import_module("linewise_training.execution.serve")
     join_mappings()
     serve.work(hooks)
+    os._exit(0)  # without taking apart what ends anyway

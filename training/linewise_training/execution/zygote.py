@@ -143,6 +143,7 @@ def _fork_jobs(control: _socket.socket, walls: Walls, limits: Limits, hooks: Hoo
     namespace = checker.make_ready(run)
     random.seed(0)  # a verdict must not depend on luck
     gc.freeze()  # a collection in a job would copy all these pages
+    gc.enable()
     gc.set_threshold(_OBJECTS)
     huge = settle_memory(read_proc("self/maps", walls.own_proc))
     forked = ctypes.c_int()
