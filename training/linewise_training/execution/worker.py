@@ -23,4 +23,3 @@ def main() -> None:
     serve = importlib.import_module("linewise_training.execution.serve")
     join_mappings()
     serve.work(hooks)
-    os._exit(0)  # without taking apart what ends anyway
