@@ -50,7 +50,7 @@ class Generate:
             body = await read_json(scope, receive)
             _require_meant(body, self._serving)
             request = self._request(body)
-            relay = self._serving.relays.start(request)
+            relay = self._serving.relays.start(request, is_short=_is_short(body))
         except RefusedError as refused:
             await refused.response()(scope, receive, send)
             return
@@ -90,6 +90,11 @@ class Generate:
             raise RefusedError(400, f"The priority {str(request.priority)[:40]!r} is not known.")
         require_bounded(prompt, self._serving.engine.info.context_length)
         return request
+
+
+def _is_short(body: Mapping[str, Any]) -> bool:
+    """Whether so little of the prompt is new that it is tokenized in a fraction of a millisecond."""
+    return body["prefix"] != wire.NO_SEGMENTS and sum(len(item) for item in body["rest"]) <= _SHORT
 
 
 def _require_meant(body: Mapping[str, Any], serving: Serving) -> None:
@@ -148,5 +153,8 @@ class Endpoints:
         self._serving.stop()
         return JSONResponse({"stopping": True, "running": self._serving.relays.running}, 202)
 
+
+_SHORT = 512
+"""Characters; tokenizing 1,000 takes 0.3 ms."""
 
 _HEADERS = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
