@@ -8,7 +8,7 @@ asks, or with the scheduler that the server runs, too.
 Both run the embedded model, one in this process and one in a server's, and take turns with the same prompts
 and seeds, now one first and now the other, so that whatever else the machine does hits both alike. One thread
 computes in both: how many are best is found out while they run, and two engines need not come to the same.
-In a round both compute on the same core, in the next but one on another (Linux): by itself each keeps to a
+The engine is kept to the core on which the server's thread computed last (Linux): by itself each stays on a
 core of its own, and the cores of a virtual machine differ, by up to a tenth when their host is busy.
 
 The figures are medians, those that compare of the turns' own; with each stands how far chance may have moved
@@ -80,31 +80,42 @@ def _nanoseconds(process: int) -> dict[int, int]:
     return {int(thread.name): int((thread / "schedstat").read_text().split()[0]) for thread in threads}
 
 
+def _core_of(thread: int) -> int:
+    """The core on which `thread` runs, or ran last (proc(5): the 39th field)."""
+    return int(Path(f"/proc/{thread}/stat").read_text().rpartition(")")[2].split()[36])
+
+
 @contextmanager
-def on_core(thread: int | None, number: int) -> Iterator[None]:
-    """Keep `thread` to one of this machine's cores, the `number`th round's; None: leave all as they are."""
-    if thread is None:
+def on_the_core(threads: Sequence[int] | None) -> Iterator[None]:
+    """Keep the first of `threads` to the core of the other; None: leave them as they are."""
+    if threads is None:
         yield
         return
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(thread, {cores[number // 2 % len(cores)]})
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(threads[0], {_core_of(threads[1])})
     try:
         yield
     finally:
-        os.sched_setaffinity(thread, cores)
+        os.sched_setaffinity(threads[0], cores)
 
 
 def in_turns(
-    measure: Callable[[Engine, int], Found], pair: Pair, rounds: int, threads: Sequence[int | None]
+    measure: Callable[[Engine, int], Found], pair: Pair, rounds: int, threads: Sequence[int] | None
 ) -> list[tuple[Found, Found]]:
     """What `measure` finds of both engines in each round; `threads` are those in which they compute."""
+
+    def of_the_bare(number: int) -> Found:
+        with on_the_core(threads):
+            return measure(pair[0], number)
+
     found = []
     for number in range(rounds):
-        got: list[Found] = []
-        for place in (0, 1) if number % 2 else (1, 0):
-            with on_core(threads[place], number):
-                got.append(measure(pair[place], number))
-        found.append((got[0], got[1]) if number % 2 else (got[1], got[0]))
+        if number % 2:
+            ours = of_the_bare(number)
+            found.append((ours, measure(pair[1], number)))
+        else:
+            theirs = measure(pair[1], number)
+            found.append((of_the_bare(number), theirs))
     return found
 
 
@@ -130,11 +141,11 @@ def together(engine: Engine, number: int) -> float:
     return sum(counts) / (time.perf_counter() - began)
 
 
-def _computing_threads(pair: Pair, starter: Starter) -> Sequence[int | None]:
+def _computing_threads(pair: Pair, starter: Starter) -> Sequence[int] | None:
     record = starter.place.read_record()
     if not record or not Path("/proc/self/task").exists():
         click.echo("Which cores they compute on is left to the system: there is no /proc here.")
-        return None, None
+        return None
     return computing_thread(pair[0], os.getpid()), computing_thread(pair[1], record.pid)
 
 
