@@ -68,6 +68,15 @@ def test_a_job_that_cannot_be_sent_ends_the_run_and_the_next_one_goes_on(monkeyp
     assert after.status is Status.PASS
 
 
+def test_a_job_of_text_of_another_type_is_run():
+    class Text(str):
+        __slots__ = ()
+
+    with Runner(1) as opened:
+        (found,) = verdicts(opened, [Job(Text("x = 'é'"), (Text("assert len(x) == 1"),))])
+    assert found.status is Status.PASS, found
+
+
 @pytest.mark.timeout(120)
 def test_long_jobs_and_long_verdicts_do_not_wait_for_each_other():
     """Each side's pipe full, and each side writing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import signal
 
@@ -11,7 +12,7 @@ from linewise_training.execution.serve import _LENGTH, _Messages
 
 
 def framed(message):
-    encoded = json.dumps(message).encode()
+    encoded = marshal.dumps(message)
     return _LENGTH.pack(len(encoded)) + encoded
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import marshal
 import os
 import queue
 import shutil
@@ -240,7 +241,10 @@ class _Server:
             message["go"] = found
         if asked.deaths:
             message["careful"] = True
-        return json.dumps(message).encode()
+        try:
+            return marshal.dumps(message)
+        except ValueError:  # text of another type than Python's own, say NumPy's
+            return marshal.dumps(json.loads(json.dumps(message)))
 
     def _send(self, asked: _Asked, message: bytes) -> None:
         self._sent.append(asked)
