@@ -26,9 +26,10 @@ class Chunk:
 
 
 class Events:
-    """The events of one answer, and what they say of its length."""
+    """The events of one answer of at most `limit` tokens, and what they say of its length."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._count = 0
         self._told: int | None = None
         self._is_cut = False
@@ -57,7 +58,7 @@ class Events:
         token that ended them counts.
         """
         if self._is_cut and self._told is not None:
-            for _ in range(self._told - self._count):
+            for _ in range(min(self._told, self._limit) - self._count):
                 yield Chunk("")
 
 

@@ -280,7 +280,7 @@ class Servers:
 
     async def _chunks(self, server: _Server, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Chunk]:
         served = server.served or await self._ask(server, self._model)
-        body, events = _body(served, prompt, sampling), Events()
+        body, events = _body(served, prompt, sampling), Events(sampling.max_tokens)
         url = server.address.removesuffix("/v1") + "/v1/completions"
         try:
             async with self._client.stream("POST", url, json=body) as answer:

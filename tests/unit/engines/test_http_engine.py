@@ -317,7 +317,7 @@ def test_log_probabilities_that_a_server_does_not_tell_are_not_numbers(
 
 
 def chunks(*events: dict[str, Any]) -> list[tuple[str, int | None, float]]:
-    reader = Events()
+    reader = Events(8)
     found = [chunk for event in events for chunk in reader.read(json.dumps(event))]
     return [(one.text, one.id, one.logprob) for one in (*found, *reader.untold())]
 
@@ -354,6 +354,7 @@ def test_an_answer_that_was_cut_has_as_many_tokens_as_the_server_counted() -> No
     usage = {"choices": [], "usage": {"completion_tokens": 5}}
     assert [text for text, *_ in chunks(*parts, usage)] == ["one two", " three", "", "", ""]
     assert len(chunks(*parts)) == 2
+    assert len(chunks(*parts, {"choices": [], "usage": {"completion_tokens": 10**12}})) == 8
     ended = {"choices": [{"text": "", "finish_reason": "stop"}]}
     assert len(chunks(parts[0], ended, usage)) == 1  # what ended it counts there, too
 
@@ -363,7 +364,7 @@ def test_an_answer_that_was_cut_has_as_many_tokens_as_the_server_counted() -> No
 )
 def test_an_event_that_cannot_be_read_says_why(data: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        list(Events().read(data))
+        list(Events(8).read(data))
 
 
 def test_a_server_is_told_what_it_would_otherwise_choose_itself(

@@ -31,7 +31,8 @@ class Bell:
             reader = writer = os.eventfd(0)
         else:
             reader, writer = os.pipe()
-        weakref.finalize(self, _close, {reader, writer})  # once nobody can ring any more
+        closing = weakref.finalize(self, _close, {reader, writer})  # once nobody can ring any more
+        closing.atexit = False  # somebody may yet
         try:
             loop.add_reader(reader, self._answer, reader)
         except NotImplementedError:  # Windows waits for sockets alone
