@@ -99,6 +99,21 @@ print(len(left) < len(libraries) / 2, json.dumps({"a": [None, True, 1.5, "b" * 3
         assert moved == "True"
 
 
+def test_what_is_only_reserved_takes_no_memory():
+    said = run(
+        """
+import mmap
+def resident(): return int(open("/proc/self/statm").read().split()[1]) >> 8
+reserved = mmap.mmap(-1, 1 << 28, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+was = resident()
+memory.settle(open("/proc/self/maps").read())
+print(resident() - was < 100, reserved[1 << 27], json.dumps(1))
+""",
+        STARTED,
+    )
+    assert said == "True 0 1\n"
+
+
 def test_huge_pages_stay_whole_where_children_are_forked_and_waited_for_in_turn():
     said = run("""
 import ctypes, os

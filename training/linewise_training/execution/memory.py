@@ -22,6 +22,7 @@ _PAGE = 1 << 12
 _HUGE = 1 << 21
 _ARENA = 1 << 20  # bytes that Python takes at once for small objects, since 3.10
 _HEAP = 6 << 20  # bytes that a worker comes to need
+_MOST_MOVED = 1 << 26  # bytes: a program and its libraries take a quarter of that
 _MOST_MAPPED = 1 << 25  # glibc's own bound for the size above which it maps a block by itself
 
 _READ, _WRITE, _EXECUTE = 1, 2, 4
@@ -167,7 +168,8 @@ def settle(mappings: str) -> Ranges:
         if access == "rw-p" and name == "[heap]":
             ranges += _collapse(start, end)
     for low, high, inside in _blocks(found):
-        if sum(end - start for start, end, _, _ in inside) > _HUGE // 2 and _replace(low, high, inside):
+        used = sum(end - start for start, end, access, _ in inside if access[0] == "r")
+        if high - low <= _MOST_MOVED and used > (high - low) // 2 and _replace(low, high, inside):
             ranges.append((low, high - low))
     return ranges
 

@@ -221,9 +221,8 @@ def _serve(
                 call(*arguments)
             if own_id() == _FIRST:
                 begin(entry.calls)
-                check(
-                    ready, flush, leave, hooks
-                )  # from here: to give up this frame would write to many pages
+                # Not by those who called this: to give up its frame would write to many pages.
+                check(ready, flush, leave, hooks)
             status = forked.value
         else:
             pid = os.fork()
