@@ -157,3 +157,67 @@ def test_an_example_fits_its_window_and_learns_only_what_is_written():
 
 def test_code_that_does_not_parse_is_none():
     assert read_code("def f(:\n") is None
+
+
+def test_a_parameter_that_others_go_by_is_not_renamed():
+    sources = (
+        "def area(width, height):\n    return width * height\n\n\nprint(area(width=1, height=2))\n",
+        "@option('--width')\ndef area(width):\n    return width * 2\n",
+        "def test_area(width):\n    assert width > width - 1\n",
+        "def area(width):\n    width += 1\n    return eval('width')\n",
+        "def area(width=width):\n    return width + width\n",
+        "def area(width):\n    return max(width, key=lambda width: width)\n",
+    )
+    for source in sources:
+        assert not [one for one in made("renaming", 40, source) if "width" in one.instruction], source
+
+
+def test_a_function_is_renamed_only_where_all_that_has_its_name_is_the_function():
+    renamed = "class File:\n    def close(self):\n        pass\n\n    def end(self):\n        self.close()\n"
+    changes = made("renaming of a function", 60, renamed)
+    assert changes
+    assert not any(
+        re.search(r"\bclose\b", done(change)) for change in changes if "close" in change.instruction
+    )
+    for other in ("self._file.close()", "shut(close=1)", "shut('close')", "shut()  # close it"):
+        source = renamed.replace("self.close()", f"self.close()\n        {other}")
+        changes = made("renaming of a function", 60, source)
+        assert not [one for one in changes if "close" in one.instruction], other
+
+
+def test_an_instruction_names_the_function_where_others_have_the_same_name():
+    source = "def one(path=1):\n    return path\n\n\ndef two(path=1):\n    return path\n"
+    for kind in ("renaming", "a default", "a check"):
+        changes = made(kind, 60, source)
+        assert changes
+        for change in changes:
+            name = "one" if change.before[:2] != change.after[:2] else "two"
+            assert re.search(rf"\b{name}\b", change.instruction), change.instruction
+
+
+def test_what_calls_a_function_goes_on_to_when_it_takes_another_parameter():
+    changes = made("a parameter", 60, "def one(first):\n    return first\n\n\none(1)\n")
+    assert changes
+    assert all(re.search(r"def one\(first, \w+=", done(change)) for change in changes)
+
+
+def test_what_stands_in_parentheses_of_its_own_is_left():
+    assert not made("a parameter", 60, "def one(first=(1)):\n    return first\n")
+    assert not made("type hints", 60, "def one(first: (int)):\n    return first\n")
+
+
+def test_comments_are_all_of_a_functions_comments_and_nothing_else():
+    source = 'def one():\n    """Say.\n\n    # no comment\n    """\n    # a comment\n    return 1\n'
+    for change in made("comments", 20, source):
+        assert {join_lines(change.before), done(change)} == {source, source.replace("    # a comment\n", "")}
+    assert made("comments", 20, source)
+    assert not made("comments", 20, source.replace("return 1", "return 1  # too"))
+
+
+def test_no_check_returns_a_value_where_none_can_be():
+    for body in ("        self.first = first\n", "        yield first\n"):
+        name = "each" if "yield" in body else "__init__"
+        source = f"class One:\n    def {name}(self, first):\n{body}"
+        changes = made("a check", 100, source)
+        assert changes
+        assert not [change for change in changes if re.search(r"\breturn \w", done(change))]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import random
 import re
+import tokenize
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -78,6 +80,15 @@ class Code:
             one for one in found if names[one.name] == 1 and last_line(one) - first_line(one) < MAX_LINES
         ]
         return sorted(short, key=lambda node: node.lineno)
+
+    @cached_property
+    def comments(self) -> frozenset[int]:
+        """0-based lines that have a comment; none where the lines cannot be told."""
+        try:
+            tokens = [*tokenize.generate_tokens(io.StringIO(self.text).readline)]
+        except (SyntaxError, tokenize.TokenError):
+            return frozenset()
+        return frozenset(one.start[0] - 1 for one in tokens if one.type == tokenize.COMMENT)
 
     @cached_property
     def words(self) -> frozenset[str]:

@@ -46,6 +46,11 @@ _WITH_DEFAULT = (
     "give {function} a parameter {name} that is {value} by default",
     "add a parameter {name} with default {value} to {function}",
 )
+_DEFAULT_OF = (
+    "change the default of {name} in {function} to {value}",
+    "in {function}, make {name} default to {value}",
+    "set the default value of {name} of {function} to {value}",
+)
 _DEFAULT = (
     "make {name} default to {value}",
     "change the default of {name} to {value}",
@@ -99,7 +104,8 @@ def parameter(code: Code, rng: random.Random) -> Change | None:
     if place is None:
         return None
     has_hints = any(one.annotation for one in told.args)
-    has_default = bool(told.defaults) or rng.random() < 0.7
+    is_called = len(re.findall(rf"\b{function.name}\b", code.text)) > 1  # without the new argument
+    has_default = bool(told.defaults) or is_called or rng.random() < 0.7
     text = f"{name}: {kind}" if has_hints else name
     if has_default:
         text += f" = {value}" if has_hints else f"={value}"
@@ -133,7 +139,10 @@ def default_value(code: Code, rng: random.Random) -> Change | None:
     after = code.replace([changed])
     if after is None:
         return None
-    way = asked(_DEFAULT, rng, name=name, function=function.name, value=changed.text)
+    is_only = [other for _, other, _ in found].count(name) == 1
+    way = asked(
+        _DEFAULT if is_only else _DEFAULT_OF, rng, name=name, function=function.name, value=changed.text
+    )
     return Change(way, code.lines, after)
 
 
@@ -149,6 +158,8 @@ def _hints(code: Code, function: Function) -> Sequence[Replacement]:
         end = one.annotation.end_col_offset
         if one.annotation.end_lineno != one.lineno or end is None:
             return ()
+        if code.lines[line][start : one.annotation.col_offset].strip() != ":":
+            return ()  # in parentheses
         if code.lines[line][end : end + 3] == " = ":
             cuts.append(Replacement(line, start, end + 3, "="))
         else:
@@ -179,4 +190,6 @@ def _end_of_arguments(code: Code, function: Function) -> tuple[int, int] | None:
     end = max(ends)
     if end[0] != function.lineno or code.lines[line][end[1] : end[1] + 1] != ")":
         return None
+    if code.lines[line].count("(", 0, end[1]) != code.lines[line].count(")", 0, end[1]) + 1:
+        return None  # the argument's own
     return line, end[1]

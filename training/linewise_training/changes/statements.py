@@ -148,8 +148,9 @@ def comments(code: Code, rng: random.Random) -> Change | None:
     found = []
     for one in code.functions:
         inside = range(one.body[0].lineno - 1, last_line(one))
-        spans = [(n, n + 1) for n in inside if re.match(r"\s*#\s*[A-Za-z]", code.lines[n])]
-        if 0 < len(spans) <= MAX_COMMENTS:
+        spans = [(n, n + 1) for n in inside if n in code.comments]
+        are_lines = all(re.match(r"\s*#\s*[A-Za-z]", code.lines[n]) for n, _ in spans)
+        if 0 < len(spans) <= MAX_COMMENTS and are_lines:
             found.append((one.name, spans))
     if not found:
         return None
@@ -191,6 +192,9 @@ def check(code: Code, rng: random.Random) -> Change | None:
         return None
     function, name = rng.choice(found)
     way, *does = rng.choice(_CHECKS)
+    yields = any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(function))
+    if does[-1].strip().startswith("return ") and (yields or function.name == "__init__"):
+        return None  # which cannot return a value
     body = function.body
     first = body[1] if ast.get_docstring(function) is not None and len(body) > 1 else body[0]
     decorators = [one.lineno for one in getattr(first, "decorator_list", ())]
@@ -201,7 +205,8 @@ def check(code: Code, rng: random.Random) -> Change | None:
     if code.lines[at][: first.col_offset] != indent:
         return None  # indented by tabs
     added = [indent + line.format(name=name) for line in does]
-    ways = (f"{way} in {{function}}", f"{way} in {{function}}", f"in {{function}}, {way}", way)
+    is_only = [other for _, other in found].count(name) == 1
+    ways = (f"{way} in {{function}}", f"{way} in {{function}}", f"in {{function}}, {way}", way)[: 3 + is_only]
     instruction = asked([one.replace("{name}", name) for one in ways], rng, function=function.name)
     return Change(instruction, code.lines, (*code.lines[:at], *added, *code.lines[at:]))
 
