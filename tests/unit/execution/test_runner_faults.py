@@ -101,3 +101,24 @@ def test_what_code_writes_to_the_channel_does_not_harm_its_worker(message):
         assert worker is not None
     assert "died" not in first.message
     assert second.status is Status.PASS
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_dies_in_the_middle_of_a_verdict_is_replaced(monkeypatch):
+    original, cut = runner._Worker, []
+
+    class Mortal(original):
+        def _bytes(self, count):
+            if hasattr(self, "walls") and count > 100 and not cut:  # not of what it says first
+                cut.append(count)
+                self.kill()
+                self._process.stdout.read(count // 2)
+                self._process.stdout.read()  # what was on its way
+            return super()._bytes(count)
+
+    monkeypatch.setattr(runner, "_Worker", Mortal)
+    with Runner(1) as opened:
+        talks = Job("print('x' * 300)", ("assert True",))
+        found = verdicts(opened, [talks, Job("x = 1", ("assert x == 1",))])
+    assert cut
+    assert [verdict.status for verdict in found] == [Status.PASS] * 2

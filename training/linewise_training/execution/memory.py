@@ -30,6 +30,7 @@ _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS, _MAP_FIXED_NOREPLACE = 1, 2, 0x20, 0x
 _MADV_DONTFORK, _MADV_HUGEPAGE, _MADV_COLLAPSE = 10, 14, 25
 _MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
 _MS_ASYNC = 1
+_CODE_FOLLOWS = ("x86_64",)  # processors that run what was written just before; others must be told
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 # Two neighbours' access: which of them gets more, and what. Code under test could change it just so.
@@ -167,7 +168,7 @@ def settle(mappings: str) -> Ranges:
     for start, end, access, name in found:
         if access == "rw-p" and name == "[heap]":
             ranges += _collapse(start, end)
-    for low, high, inside in _blocks(found):
+    for low, high, inside in _blocks(found) if os.uname().machine in _CODE_FOLLOWS else ():
         used = sum(end - start for start, end, access, _ in inside if access[0] == "r")
         if high - low <= _MOST_MOVED and used > (high - low) // 2 and _replace(low, high, inside):
             ranges.append((low, high - low))
@@ -292,13 +293,16 @@ def _move(mappings: list[Mapping], copy: int, low: int, size: int) -> bool:
     here, there = reads[-1]
     read = os.getpid(), ctypes.addressof(here), len(here), ctypes.addressof(there), len(there), 0
     move = copy, size, size, _MREMAP_MAYMOVE | _MREMAP_FIXED, low
-    room = (ctypes.c_char * ROOM)()
+    room = None
     try:
-        calls = calls_in_turn(ctypes.addressof(room), (_libc.process_vm_readv, read), (_libc.mremap, move))
+        room = map_apart(ROOM)  # not in what is moved, where the calls would write after it was read
+        for call, arguments in calls_in_turn(room, (_libc.process_vm_readv, read), (_libc.mremap, move)):
+            call(*arguments)
     except OSError:
         return False
-    for call, arguments in calls:
-        call(*arguments)
+    finally:
+        if room is not None:
+            _libc.munmap(room, ROOM)
     return bool(_libc.msync(copy, size, _MS_ASYNC))  # fails where nothing is any more
 
 

@@ -318,12 +318,15 @@ class _Worker:
         return verdict_from_json(self._read())
 
     def _read(self) -> dict[str, Any]:
-        assert self._process.stdout
-        length = self._process.stdout.read(_LENGTH.size)
-        if len(length) < _LENGTH.size:
-            raise EOFError
-        message: dict[str, Any] = json.loads(self._process.stdout.read(_LENGTH.unpack(length)[0]))
+        message: dict[str, Any] = json.loads(self._bytes(_LENGTH.unpack(self._bytes(_LENGTH.size))[0]))
         return message
+
+    def _bytes(self, count: int) -> bytes:
+        assert self._process.stdout
+        found = self._process.stdout.read(count)
+        if len(found) < count:
+            raise EOFError
+        return found
 
     def kill(self) -> None:
         with suppress(OSError):
