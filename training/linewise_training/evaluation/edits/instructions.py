@@ -11,9 +11,11 @@ The product writes it, without sampling a hunk again that was dropped: what is m
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
 
 from linewise.assistant import Document, HunkDropped, HunkLanded, WriteDone, WriteEvent, WriteOptions, write
 from linewise.edits import Edit, Hunk, Lines, apply_edit, join_lines, split_lines
@@ -30,6 +32,7 @@ OPTIONS = WriteOptions(max_edits=8, max_tokens=400, max_tries=1)
 IN_WINDOW, IN_FILE = "write", "write in file"
 CHANGE, CHANGE_IN_FILE = "change", "change in file"
 _ATTEMPTS = 5
+_Task = TypeVar("_Task")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,39 +61,46 @@ class InstructionTask:
 
 def instruction_tasks(files: Sequence[SourceFile], limit: int, seed: int) -> Iterator[InstructionTask]:
     """At most `limit` functions, each from a file of its own, as a task of both settings."""
-    order = list(files)
-    random.Random(f"{seed} write").shuffle(order)
-    found = 0
-    for number, file in enumerate(order):
-        if found == limit:
-            return
-        rng = random.Random(f"{seed} write {number}")
-        drawn = (function_task(file.path, file.text, WINDOW_CHARACTERS, rng) for _ in range(_ATTEMPTS))
-        task = next((one for one in drawn if one is not None), None)
-        if task is None:
-            continue
-        found += 1
+
+    def draw(file: SourceFile, rng: random.Random) -> Iterator[WritingTask | None]:
+        while True:
+            yield function_task(file.path, file.text, WINDOW_CHARACTERS, rng)
+
+    for file, task in _one_each(files, limit, f"{seed} write", draw):
         yield _in_window(task)
         yield _in_file(task, split_lines(file.text))
 
 
 def change_tasks(files: Sequence[SourceFile], limit: int, seed: int) -> Iterator[InstructionTask]:
     """At most `limit` small changes, each in a file of its own, as a task of both settings."""
+
+    def draw(file: SourceFile, rng: random.Random) -> Iterator[ChangingTask | None]:
+        code = read_code(file.text)
+        while code is not None:
+            yield changing_task(file.path, code, WINDOW_CHARACTERS, rng)
+
+    for _, task in _one_each(files, limit, f"{seed} change", draw):
+        yield from _changes(task)
+
+
+def _one_each(
+    files: Sequence[SourceFile],
+    limit: int,
+    seed: str,
+    draw: Callable[[SourceFile, random.Random], Iterator[_Task | None]],
+) -> Iterator[tuple[SourceFile, _Task]]:
+    """Files in random order, each with its task, at most `limit`; without those where no draw finds one."""
     order = list(files)
-    random.Random(f"{seed} change").shuffle(order)
+    random.Random(seed).shuffle(order)
     found = 0
     for number, file in enumerate(order):
         if found == limit:
             return
-        rng, code = random.Random(f"{seed} change {number}"), read_code(file.text)
-        if code is None:
-            continue
-        drawn = (changing_task(file.path, code, WINDOW_CHARACTERS, rng) for _ in range(_ATTEMPTS))
+        drawn = islice(draw(file, random.Random(f"{seed} {number}")), _ATTEMPTS)
         task = next((one for one in drawn if one is not None), None)
-        if task is None:
-            continue
-        found += 1
-        yield from _changes(task)
+        if task is not None:
+            found += 1
+            yield file, task
 
 
 def _changes(drawn: ChangingTask) -> Iterator[InstructionTask]:
