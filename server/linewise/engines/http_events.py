@@ -40,14 +40,20 @@ class Events:
             event = json.loads(data)
         except ValueError:
             raise ValueError("sends an event that is no JSON") from None
-        if "error" in event:
+        if not isinstance(event, dict):
+            raise ValueError("sends an event that is no JSON object")
+        if event.get("error") is not None:
             raise ValueError(f"ends the answer with an error ({str(event['error'])[:200]})")
         usage = event.get("usage")
         if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
             self._told = usage["completion_tokens"]
-        for choice in event.get("choices", []):
+        for choice in event.get("choices") or []:
+            try:
+                found = _chunks(choice)
+            except (AttributeError, TypeError):
+                raise ValueError(f"sends a choice of another form ({str(choice)[:200]})") from None
             self._is_cut = self._is_cut or choice.get("finish_reason") == "length"
-            for chunk in _chunks(choice):
+            for chunk in found:
                 self._count += 1
                 yield chunk
 

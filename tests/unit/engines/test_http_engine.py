@@ -360,11 +360,24 @@ def test_an_answer_that_was_cut_has_as_many_tokens_as_the_server_counted() -> No
 
 
 @pytest.mark.parametrize(
-    ("data", "why"), [("{", "no JSON"), ('{"error": {"message": "out of it"}}', "out of it")]
+    ("data", "why"),
+    [
+        ("{", "no JSON"),
+        ("[]", "no JSON object"),
+        ("null", "no JSON object"),
+        ('{"error": {"message": "out of it"}}', "out of it"),
+        ('{"choices": [5]}', "another form"),
+        ('{"choices": [{"text": "a", "logprobs": {"content": [1]}}]}', "another form"),
+        ('{"choices": [{"text": "a", "token_ids": 5}]}', "another form"),
+    ],
 )
 def test_an_event_that_cannot_be_read_says_why(data: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         list(Events(8).read(data))
+
+
+def test_what_an_event_says_as_null_is_not_there() -> None:
+    assert chunks({"error": None, "choices": None}, {"error": None, "choices": [{"text": "a"}]})[0][0] == "a"
 
 
 def test_a_server_is_told_what_it_would_otherwise_choose_itself(
