@@ -159,6 +159,11 @@ def test_code_that_does_not_parse_is_none():
     assert read_code("def f(:\n") is None
 
 
+def test_code_whose_lines_the_tree_counts_in_another_way_is_none():
+    assert read_code(SOURCE.replace("\n", "\r")) is None
+    assert read_code(SOURCE.replace("\n", "\r\n")) is not None
+
+
 def test_a_parameter_that_others_go_by_is_not_renamed():
     sources = (
         "def area(width, height):\n    return width * height\n\n\nprint(area(width=1, height=2))\n",
@@ -221,3 +226,8 @@ def test_no_check_returns_a_value_where_none_can_be():
         changes = made("a check", 100, source)
         assert changes
         assert not [change for change in changes if re.search(r"\breturn \w", done(change))]
+
+
+def test_an_import_that_shares_its_line_is_left():
+    assert made("imports", 40, "import os\n\nos.sep\n")
+    assert not made("imports", 40, "import os; import re\n\nos.sep\n")

@@ -107,8 +107,8 @@ class Code:
 
 
 def read_code(text: str) -> Code | None:
-    """The code that `text` is, or None where it does not parse."""
-    tree = parsed(text)
+    """The code that `text` is; None where it does not parse, or the tree counts lines in another way."""
+    tree = None if re.search(r"\r(?!\n)", text) else parsed(text)
     return None if tree is None else Code(text, tree)
 
 

@@ -117,6 +117,7 @@ def imports(code: Code, rng: random.Random) -> Change | None:
         for node in code.tree.body
         if isinstance(node, (ast.Import, ast.ImportFrom))
         and node.end_lineno == node.lineno
+        and ";" not in code.lines[node.lineno - 1]
         and getattr(node, "module", "") != "__future__"
         and node.names[0].name != "*"
     ]
