@@ -2,8 +2,8 @@
 
 A fork and an exit take time by every page and every mapping that is there; a huge page counts as one. So the
 heap, the interpreter and the libraries lie in huge pages, in few mappings: programs with their data, so that
-they, too, can be written to. Where the system has not what this takes (glibc, Linux 6.1), all stays where it
-was. None of this bounds what a job can reach: see `sandbox`.
+they, too, can be written to. Where the system has not what this takes (glibc, Linux 6.1, and x86-64 for
+programs), all stays where it was. None of this bounds what a job can reach: see `sandbox`.
 """
 
 from __future__ import annotations
