@@ -217,14 +217,14 @@ def _halves(rows: Iterable[dict[str, Any]], mix: Mix, rng: random.Random, form: 
 def _changed_programs(
     rows: Iterable[dict[str, Any]], mix: Mix, rng: random.Random, form: Form
 ) -> Iterable[Example]:
-    for row in rows:
+    for row in rows if mix.changing else ():
         program = str(row["program"])
         yield from _changed(file_name(program, rng), program, mix, rng, form)
 
 
 def _changed(name: str, text: str, mix: Mix, rng: random.Random, form: Form) -> Iterable[Example]:
-    """Changes of a file or program, each another one."""
-    times = _times(mix.changing, rng)
+    """Changes of a file or program, each another one; nothing is drawn for a mix without any."""
+    times = _times(mix.changing, rng) if mix.changing else 0
     code = read_code(text) if times else None
     if code is None:
         return
