@@ -7,6 +7,7 @@ import json
 import marshal
 import os
 import queue
+import select
 import shutil
 import struct
 import subprocess
@@ -280,6 +281,13 @@ class _Server:
             self._sent.extend(again)  # one that cannot be sent is not forgotten
 
 
+def _pipe_size(fd: int) -> int:
+    """How many bytes a pipe holds, at least."""
+    if sys.platform == "linux":
+        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    return select.PIPE_BUF  # as much as is written in one piece
+
+
 class _Worker:
     """One worker process and the pipes to it."""
 
@@ -300,7 +308,7 @@ class _Worker:
         )  # fmt: skip
         assert self._process.stdin
         # Bytes for which there is room beside the rest of a message that is being read.
-        self.takes = fcntl.fcntl(self._process.stdin, fcntl.F_GETPIPE_SZ) // 2
+        self.takes = _pipe_size(self._process.stdin.fileno()) // 2
         try:
             self.walls: dict[str, Any] = self._read()["walls"]
         except EOFError:
