@@ -22,6 +22,11 @@ Definition: TypeAlias = Function | ast.ClassDef
 MAX_LINES = 40
 """Of a function or class that is changed: more would not fit a window with its surroundings."""
 
+NEAR = 60
+"""Lines: what is changed together, or is the reason of a change, lies no farther apart."""
+
+_MOST = 4  # functions that are changed together
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -120,6 +125,16 @@ def first_line(node: Definition) -> int:
 def last_line(node: ast.stmt) -> int:
     """0-based line after a statement."""
     return node.end_lineno or node.lineno
+
+
+def some_of(found: Sequence[Definition], share: float, rng: random.Random) -> list[Definition]:
+    """One of `found`, which are in the file's order; with that probability a few functions from there on."""
+    chosen = rng.choice(found)
+    if rng.random() >= share:
+        return [chosen]
+    near = [one for one in found if chosen.lineno <= one.lineno < chosen.lineno + NEAR]
+    functions: list[Definition] = [one for one in near if not isinstance(one, ast.ClassDef)]
+    return functions[:_MOST] or [chosen]
 
 
 def asked(ways: Sequence[str], rng: random.Random, **names: str) -> str:

@@ -7,11 +7,8 @@ import random
 import re
 from collections.abc import Sequence
 
-from linewise_training.changes.code import Change, Code, Function, Replacement, asked
+from linewise_training.changes.code import Change, Code, Definition, Function, Replacement, asked, some_of
 from linewise_training.changes.values import other_value
-
-NEAR = 60  # lines: functions that are changed together lie no farther apart
-MOST = 4  # of them
 
 _HINTS = (
     "add type hints to {function}",
@@ -72,13 +69,11 @@ _PARAMETERS = (
 
 def type_hints(code: Code, rng: random.Random) -> Change | None:
     """Type hints are put in one function or in all of a few, or taken away."""
-    hinted = {one: cuts for one in code.functions if (cuts := _hints(code, one))}
+    hinted: dict[Definition, Sequence[Replacement]] = {one: _hints(code, one) for one in code.functions}
+    hinted = {one: cuts for one, cuts in hinted.items() if cuts}
     if not hinted:
         return None
-    chosen = [rng.choice(list(hinted))]
-    if rng.random() < 0.35:
-        start = chosen[0].lineno
-        chosen = [one for one in hinted if start <= one.lineno < start + NEAR][:MOST]
+    chosen = some_of(list(hinted), 0.35, rng)
     bare = code.replace(cut for one in chosen for cut in hinted[one])
     if bare is None:
         return None

@@ -8,8 +8,17 @@ import re
 from collections.abc import Sequence
 
 from linewise.edits import Lines
-from linewise_training.changes.code import MAX_LINES, Change, Code, Definition, asked, first_line, last_line
-from linewise_training.changes.signatures import MOST, NEAR
+from linewise_training.changes.code import (
+    MAX_LINES,
+    NEAR,
+    Change,
+    Code,
+    Definition,
+    asked,
+    first_line,
+    last_line,
+    some_of,
+)
 
 MAX_DOCSTRING = 14  # lines
 MAX_COMMENTS = 4
@@ -96,12 +105,7 @@ def docstrings(code: Code, rng: random.Random) -> Change | None:
     documented = {one: span for one in code.definitions if (span := _docstring(code, one))}
     if not documented:
         return None
-    chosen = [rng.choice(list(documented))]
-    if rng.random() < 0.3:
-        start = chosen[0].lineno
-        near = [one for one in documented if start <= one.lineno < start + NEAR]
-        functions: list[Definition] = [one for one in near if not isinstance(one, ast.ClassDef)]
-        chosen = functions[:MOST] or chosen
+    chosen = some_of(list(documented), 0.3, rng)
     bare = _without(code.lines, [documented[one] for one in chosen])
     if len(chosen) > 1:
         return Change(asked(_DOCSTRINGS, rng), bare, code.lines)
