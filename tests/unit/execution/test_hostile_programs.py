@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -256,6 +257,7 @@ def test_files_outside_can_be_neither_read_nor_changed(runner, tmp_path):
     secret.write_text("mine", encoding="utf-8")
     secret.chmod(0o600)
     tmp_path.chmod(0o700)
+    new_at_home = f"{pwd.getpwuid(0).pw_dir}/new"
     verdict = run(
         runner,
         f"""
@@ -273,7 +275,7 @@ def test_files_outside_can_be_neither_read_nor_changed(runner, tmp_path):
                 except OSError: pass
             try: os.rename(path, path + '.gone')
             except OSError: pass
-        for path in ('/usr/new', '/etc/new', '/new', '/dev/new', '/root/new'):
+        for path in ('/usr/new', '/etc/new', '/new', '/dev/new', {new_at_home!r}):
             try: open(path, 'w'); tried.append(path)
             except OSError: tried.append(None)
         """,
